@@ -1,0 +1,112 @@
+package attest
+
+import (
+	"bytes"
+	"encoding/asn1"
+	"fmt"
+
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
+	rekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/patchfit/patchfit/internal/strictjson"
+)
+
+// A Bundle is a Sigstore bundle v0.3 with a public key's signature, parsed.
+// Nothing in it is verified, and of what surrounds the envelope only what
+// package verify returns may be shown or indexed: the log index, the log entry
+// and the hint here are whatever the sender wrote.
+type Bundle struct {
+	Raw       []byte // as it came
+	Envelope  *Envelope
+	Statement *Statement
+	KeyHint   string         // where to look for the key, a claim
+	Sigstore  *bundle.Bundle // the same bundle for sigstore-go's verifier
+}
+
+// NewBundle puts together a bundle: envelope is a DSSE envelope of an in-toto
+// statement with one signature, by k; entry the log's answer for it; timestamp
+// the DER of an RFC 3161 response over the signature. The key id of the
+// envelope is left out, because Sigstore verifiers skip ids of other schemes.
+func NewBundle(envelope []byte, k *PublicKey, entry *rekor.TransparencyLogEntry, timestamp []byte) ([]byte, error) {
+	e, err := ParseEnvelope(envelope, PayloadType)
+	if err != nil {
+		return nil, fmt.Errorf("envelope: %w", err)
+	}
+	if err := e.Verify(k); err != nil {
+		return nil, err
+	}
+	raw, err := protojson.Marshal(&protobundle.Bundle{
+		MediaType: ArtifactBundle,
+		VerificationMaterial: &protobundle.VerificationMaterial{
+			Content:     &protobundle.VerificationMaterial_PublicKey{PublicKey: &protocommon.PublicKeyIdentifier{Hint: k.Hint()}},
+			TlogEntries: []*rekor.TransparencyLogEntry{entry},
+			TimestampVerificationData: &protobundle.TimestampVerificationData{
+				Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: timestamp}},
+			},
+		},
+		Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: protoEnvelope(e)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encoding bundle: %w", err)
+	}
+	// The canonical form, because protojson varies its spaces on purpose.
+	if raw, err = strictjson.Canonicalize(raw); err != nil {
+		return nil, err
+	}
+	if _, err := ParseBundle(raw); err != nil {
+		return nil, fmt.Errorf("bundle would be refused: %w", err)
+	}
+	return raw, nil
+}
+
+func protoEnvelope(e *Envelope) *protodsse.Envelope {
+	p := &protodsse.Envelope{PayloadType: e.PayloadType, Payload: e.Payload}
+	for _, s := range e.Signatures {
+		p.Signatures = append(p.Signatures, &protodsse.Signature{Sig: s.Sig})
+	}
+	return p
+}
+
+// ParseBundle reads a bundle of at most [MaxBundle] bytes: exactly v0.3, a
+// public key hint, an in-toto envelope with one signature, one hashedrekord
+// 0.0.2 log entry with an inclusion proof that repeats its checkpoint, and at
+// least one RFC 3161 timestamp. Certificates are not read by this version.
+func ParseBundle(b []byte) (*Bundle, error) {
+	var w wireBundle
+	if err := strictjson.Unmarshal(b, MaxBundle, &w); err != nil {
+		return nil, err
+	}
+	if err := w.check(); err != nil {
+		return nil, err
+	}
+	e, err := ParseEnvelope(w.DSSEEnvelope, PayloadType)
+	if err != nil {
+		return nil, strictjson.Under("/dsseEnvelope", err)
+	}
+	if n := len(e.Signatures); n != 1 {
+		return nil, spot("/dsseEnvelope/signatures").errorf("%d signatures, want 1 in a bundle", n)
+	}
+	s, err := ParseStatement(e.Payload)
+	if err != nil {
+		return nil, strictjson.Under("/dsseEnvelope/payload", err)
+	}
+	sb := new(bundle.Bundle)
+	if err := sb.UnmarshalJSON(b); err != nil {
+		return nil, fmt.Errorf("sigstore bundle: %w", err)
+	}
+	return &Bundle{
+		Raw: bytes.Clone(b), Envelope: e, Statement: s,
+		KeyHint: w.Material.PublicKey.Hint, Sigstore: sb,
+	}, nil
+}
+
+// isDER reports whether b is one DER sequence and nothing else.
+func isDER(b []byte) bool {
+	var v asn1.RawValue
+	rest, err := asn1.Unmarshal(b, &v)
+	return err == nil && len(rest) == 0 && v.Class == asn1.ClassUniversal && v.Tag == asn1.TagSequence
+}

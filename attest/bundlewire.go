@@ -1,0 +1,182 @@
+package attest
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/base64"
+	"fmt"
+	"regexp"
+
+	"github.com/go-json-experiment/json/jsontext"
+	checkpoints "github.com/transparency-dev/formats/log"
+
+	"github.com/patchfit/patchfit/internal/strictjson"
+)
+
+// The members of a bundle, as strictly as our own formats: protojson, which
+// reads them after us, also takes snake_case names, web-safe base64 and
+// integers in several forms (Sigstore bundle v0.3, sigstore_bundle.proto).
+
+type wireBundle struct {
+	MediaType    string         `json:"mediaType"`
+	Material     wireMaterial   `json:"verificationMaterial"`
+	DSSEEnvelope jsontext.Value `json:"dsseEnvelope"`
+}
+
+type wireMaterial struct {
+	PublicKey struct {
+		Hint string `json:"hint,omitzero"`
+	} `json:"publicKey"`
+	TlogEntries []wireEntry `json:"tlogEntries"`
+	Timestamps  struct {
+		RFC3161 []wireTimestamp `json:"rfc3161Timestamps"`
+	} `json:"timestampVerificationData"`
+}
+
+type wireTimestamp struct {
+	SignedTimestamp string `json:"signedTimestamp"`
+}
+
+// A wireEntry is a log entry. protojson leaves out what is zero, so the first
+// entry of a log has no logIndex.
+type wireEntry struct {
+	LogIndex string `json:"logIndex,omitzero"`
+	LogID    struct {
+		KeyID string `json:"keyId"`
+	} `json:"logId"`
+	KindVersion       wireKind  `json:"kindVersion"`
+	IntegratedTime    string    `json:"integratedTime,omitzero"`
+	InclusionProof    wireProof `json:"inclusionProof"`
+	CanonicalizedBody string    `json:"canonicalizedBody"`
+}
+
+type wireKind struct {
+	Kind    string `json:"kind"`
+	Version string `json:"version"`
+}
+
+type wireProof struct {
+	LogIndex   string   `json:"logIndex,omitzero"`
+	RootHash   string   `json:"rootHash"`
+	TreeSize   string   `json:"treeSize"`
+	Hashes     []string `json:"hashes,omitzero"`
+	Checkpoint struct {
+		Envelope string `json:"envelope"`
+	} `json:"checkpoint"`
+}
+
+// A wireBody is the log leaf that a bundle repeats.
+type wireBody struct {
+	APIVersion string         `json:"apiVersion"`
+	Kind       string         `json:"kind"`
+	Spec       jsontext.Value `json:"spec"`
+}
+
+func (w *wireBundle) check() error {
+	entries := spot("/verificationMaterial/tlogEntries")
+	times := spot("/verificationMaterial/timestampVerificationData/rfc3161Timestamps")
+	if n := len(w.Material.TlogEntries); n != 1 {
+		return entries.errorf("%d log entries, want 1", n)
+	}
+	if n := len(w.Material.Timestamps.RFC3161); n == 0 || n > maxSignatures {
+		return times.errorf("%d timestamps, want 1 to %d", n, maxSignatures)
+	}
+	return cmp.Or(
+		spot("/mediaType").oneOf(w.MediaType, ArtifactBundle),
+		checkHint("/verificationMaterial/publicKey/hint", w.Material.PublicKey.Hint),
+		w.Material.TlogEntries[0].check(entries.index(0)),
+		each(times, w.Material.Timestamps.RFC3161, checkTimestamp),
+	)
+}
+
+func checkHint(at spot, hint string) error {
+	if hint == "" {
+		return nil
+	}
+	return at.line(hint)
+}
+
+func checkTimestamp(at spot, t wireTimestamp) error {
+	at = at.member("signedTimestamp")
+	b, err := decodeBase64(t.SignedTimestamp)
+	if err != nil {
+		return at.errorf("%v", err)
+	}
+	if !isDER(b) {
+		return at.errorf("not one DER sequence, as an RFC 3161 response is")
+	}
+	return nil
+}
+
+func (e *wireEntry) check(at spot) error {
+	kind := at.member("kindVersion")
+	return cmp.Or(
+		at.member("logIndex").decimal(cmp.Or(e.LogIndex, "0")),
+		at.member("logId").member("keyId").sum(e.LogID.KeyID),
+		kind.member("kind").oneOf(e.KindVersion.Kind, "hashedrekord"),
+		kind.member("version").oneOf(e.KindVersion.Version, "0.0.2"),
+		at.member("integratedTime").oneOf(cmp.Or(e.IntegratedTime, "0"), "0"),
+		e.checkProof(at.member("inclusionProof")),
+		checkBody(at.member("canonicalizedBody"), e.CanonicalizedBody),
+	)
+}
+
+// checkProof also asks that what the proof repeats, unsigned, is what the entry
+// and the signed checkpoint say, so that it cannot be changed without a trace.
+func (e *wireEntry) checkProof(at spot) error {
+	p := &e.InclusionProof
+	if len(p.Hashes) > maxHashes {
+		return at.member("hashes").errorf("%d hashes, want at most %d", len(p.Hashes), maxHashes)
+	}
+	var cp checkpoints.Checkpoint
+	if _, err := cp.Unmarshal([]byte(p.Checkpoint.Envelope)); err != nil {
+		return at.member("checkpoint").member("envelope").errorf("%v", err)
+	}
+	return cmp.Or(
+		at.member("logIndex").oneOf(cmp.Or(p.LogIndex, "0"), cmp.Or(e.LogIndex, "0")),
+		at.member("treeSize").oneOf(p.TreeSize, fmt.Sprint(cp.Size)),
+		at.member("rootHash").oneOf(p.RootHash, base64.StdEncoding.EncodeToString(cp.Hash)),
+		at.member("rootHash").sum(p.RootHash),
+		each(at.member("hashes"), p.Hashes, spot.sum),
+	)
+}
+
+func checkBody(at spot, b64 string) error {
+	b, err := decodeBase64(b64)
+	if err != nil {
+		return at.errorf("%v", err)
+	}
+	var w wireBody
+	if err := strictjson.Unmarshal(b, 64<<10, &w); err != nil {
+		return strictjson.Under(string(at), err)
+	}
+	if c, err := strictjson.Canonicalize(b); err != nil || !bytes.Equal(b, c) {
+		return at.errorf("not canonical JSON (RFC 8785)")
+	}
+	return cmp.Or(
+		at.member("apiVersion").oneOf(w.APIVersion, "0.0.2"),
+		at.member("kind").oneOf(w.Kind, "hashedrekord"),
+	)
+}
+
+var decimal = regexp.MustCompile(`^(0|[1-9][0-9]{0,18})$`)
+
+// decimal asks for an integer that is not negative, in its one form.
+func (s spot) decimal(v string) error {
+	if !decimal.MatchString(v) {
+		return s.errorf("%.80q is not a decimal number", v)
+	}
+	return nil
+}
+
+// sum asks for the base64 of a raw sha256.
+func (s spot) sum(v string) error {
+	b, err := decodeBase64(v)
+	if err != nil {
+		return s.errorf("%v", err)
+	}
+	if len(b) != 32 {
+		return s.errorf("%d bytes, want the 32 of a sha256", len(b))
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package attest
+
+import (
+	"cmp"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/sigstore/sigstore-go/pkg/root"
+)
+
+const maxRoots = maxSignatures
+
+func (p *TrustPolicy) check(at spot) error {
+	names := make(map[string]bool)
+	for _, s := range p.Signers {
+		names[s.Name] = true
+	}
+	return cmp.Or(
+		at.member("version").number(p.Version, 1),
+		at.member("expires").time(p.Expires),
+		p.Roots.check(at.member("roots")),
+		checkSigners(at.member("signers"), p.Signers),
+		checkProducts(at.member("products"), p.Products, names),
+		checkTrustedRoot(at.member("trustedRoot"), p.TrustedRoot),
+	)
+}
+
+func (r Roots) check(at spot) error {
+	if n := len(r.Keys); n == 0 || n > maxRoots {
+		return at.member("keys").errorf("%d root keys, want 1 to %d", n, maxRoots)
+	}
+	if r.Threshold < 1 || r.Threshold > len(r.Keys) {
+		return at.member("threshold").errorf("%d is not between 1 and the number of keys, %d", r.Threshold, len(r.Keys))
+	}
+	return cmp.Or(
+		each(at.member("keys"), r.Keys, checkKey),
+		unique(at.member("keys"), r.Keys, self),
+	)
+}
+
+func checkKey(at spot, b64 string) error {
+	if _, err := ParsePublicKey(b64); err != nil {
+		return at.errorf("%v", err)
+	}
+	return nil
+}
+
+// checkSigners also asks that no key belongs to two signers, or one person
+// would count as two.
+func checkSigners(at spot, list []Signer) error {
+	owner := make(map[string]string)
+	for i, s := range list {
+		at := at.index(i)
+		if err := at.member("name").line(s.Name); err != nil {
+			return err
+		}
+		if len(s.Keys) == 0 {
+			return at.member("keys").errorf("signer %q has no key", s.Name)
+		}
+		for j, k := range s.Keys {
+			at := at.member("keys").index(j)
+			if err := k.check(at); err != nil {
+				return err
+			}
+			if other, dup := owner[k.Key]; dup {
+				return at.member("key").errorf("this key is already a key of %q", other)
+			}
+			owner[k.Key] = s.Name
+		}
+	}
+	return unique(at, list, func(s Signer) string { return s.Name })
+}
+
+func (k SignerKey) check(at spot) error {
+	if !k.ValidUntil.IsZero() && !k.ValidFrom.Before(k.ValidUntil) {
+		return at.member("validUntil").errorf("does not come after validFrom")
+	}
+	return cmp.Or(
+		checkKey(at.member("key"), k.Key),
+		at.member("validFrom").time(k.ValidFrom),
+		optional(k.ValidUntil, at.member("validUntil").time),
+	)
+}
+
+func checkProducts(at spot, list []Product, signers map[string]bool) error {
+	for i, p := range list {
+		if err := p.check(at.index(i), signers); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(
+		unique(at, list, func(p Product) string { return p.ID }),
+		unique(at, list, func(p Product) string { return p.Repository }),
+	)
+}
+
+func (p Product) check(at spot, signers map[string]bool) error {
+	if len(p.FitBases) == 0 {
+		return at.member("fitBases").errorf("a product that accepts no basis of fit can have no patch")
+	}
+	return cmp.Or(
+		at.member("id").uuid(p.ID),
+		checkRepository(at.member("repository"), p.Repository),
+		checkAuthorities(at.member("authorities"), p.Authorities, signers),
+		each(at.member("fitBases"), p.FitBases, func(at spot, v string) error { return at.oneOf(v, FitEnvironment) }),
+		unique(at.member("fitBases"), p.FitBases, self),
+	)
+}
+
+// repository is the <name> of the OCI distribution spec v1.1.
+var repository = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+
+func checkRepository(at spot, v string) error {
+	if len(v) > 255 || !repository.MatchString(v) {
+		return at.errorf("%.80q is not an OCI repository name", v)
+	}
+	return nil
+}
+
+func checkAuthorities(at spot, roles map[Role][]string, signers map[string]bool) error {
+	for _, role := range slices.Sorted(maps.Keys(roles)) {
+		at := at.member(string(role))
+		if err := at.oneOf(string(role), string(RoleBuilder), string(RoleBase), string(RolePatch), string(RoleRevocation)); err != nil {
+			return err
+		}
+		for i, name := range roles[role] {
+			if !signers[name] {
+				return at.index(i).errorf("%.80q is not the name of a signer", name)
+			}
+		}
+		if err := unique(at, roles[role], self); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkTrustedRoot asks for a trusted root that can be loaded and that names a
+// log and a timestamp authority, without which no statement is evidence.
+func checkTrustedRoot(at spot, raw []byte) error {
+	tr, err := root.NewTrustedRootFromJSON(raw)
+	if err != nil {
+		return at.errorf("%v", err)
+	}
+	if len(tr.RekorLogs()) == 0 {
+		return at.member("tlogs").errorf("no log")
+	}
+	if len(tr.TimestampingAuthorities()) == 0 {
+		return at.member("timestampAuthorities").errorf("no timestamp authority")
+	}
+	return nil
+}
