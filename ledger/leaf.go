@@ -1,0 +1,182 @@
+package ledger
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	pb "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
+	"github.com/sigstore/rekor-tiles/v2/pkg/types/hashedrekord"
+	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/transparency-dev/merkle/rfc6962"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/strictjson"
+)
+
+// The kind of the log's entries, the one kind Rekor v2 still takes.
+const (
+	EntryKind    = "hashedrekord"
+	EntryVersion = "0.0.2"
+)
+
+// MaxEntry is the largest leaf of a log, in bytes (C2SP tlog-tiles).
+const MaxEntry = 1<<16 - 1
+
+// keyDetails names, in leaves, the one kind of key that is taken.
+const keyDetails = protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256
+
+// Leaf returns the request that logs e: the sha256 of its PAE, its one
+// signature, and key, whose signature it must be. docs/spec/log.md, "Leaves".
+func Leaf(e *attest.Envelope, key *attest.PublicKey) (*pb.HashedRekordRequestV002, error) {
+	if n := len(e.Signatures); n != 1 {
+		return nil, fmt.Errorf("envelope has %d signatures, a log entry has 1", n)
+	}
+	if err := e.Verify(key); err != nil {
+		return nil, err
+	}
+	return &pb.HashedRekordRequestV002{
+		Digest: attest.DigestOf(e.PAE()).Sum(),
+		Signature: &pb.Signature{
+			Content: e.Signatures[0].Sig,
+			Verifier: &pb.Verifier{
+				Verifier:   &pb.Verifier_PublicKey{PublicKey: &pb.PublicKey{RawBytes: key.DER()}},
+				KeyDetails: keyDetails,
+			},
+		},
+	}, nil
+}
+
+// LeafKey returns the key req says it is signed by. Whether it is, [LeafBody]
+// finds out.
+func LeafKey(req *pb.HashedRekordRequestV002) (*attest.PublicKey, error) {
+	v := req.GetSignature().GetVerifier()
+	if v.GetX509Certificate() != nil {
+		return nil, errors.New("signature.verifier.x509Certificate: certificates are not taken by this version; sign with a key and send signature.verifier.publicKey")
+	}
+	if v.GetPublicKey() == nil {
+		return nil, errors.New("signature.verifier.publicKey: missing")
+	}
+	key, err := publicKey(v.GetPublicKey().GetRawBytes())
+	if err != nil {
+		return nil, fmt.Errorf("signature.verifier.publicKey: %w", err)
+	}
+	return key, nil
+}
+
+func publicKey(der []byte) (*attest.PublicKey, error) {
+	return attest.ParsePublicKey(base64.StdEncoding.EncodeToString(der))
+}
+
+// LeafBody returns the leaf req asks for, after checking that its signature is
+// by its key over its digest: what Rekor calls the canonicalized body.
+func LeafBody(req *pb.HashedRekordRequestV002) ([]byte, error) {
+	key, err := LeafKey(req)
+	if err != nil {
+		return nil, err
+	}
+	algorithms, err := signature.NewAlgorithmRegistryConfig([]protocommon.PublicKeyDetails{keyDetails})
+	if err != nil {
+		return nil, fmt.Errorf("listing the algorithms: %w", err)
+	}
+	if _, err := hashedrekord.ToLogEntry(req, algorithms); err != nil {
+		return nil, err
+	}
+	return entryBody(Entry{attest.DigestFromSum(req.GetDigest()), req.GetSignature().GetContent(), key})
+}
+
+// EntryBody returns the leaf by which e, signed once and by key, stands in a
+// log. Verifiers compare it with the body a bundle carries, which nobody else
+// looks at. It does not check the signature.
+func EntryBody(e *attest.Envelope, key *attest.PublicKey) ([]byte, error) {
+	if n := len(e.Signatures); n != 1 {
+		return nil, fmt.Errorf("envelope has %d signatures, a log entry has 1", n)
+	}
+	return entryBody(Entry{attest.DigestOf(e.PAE()), e.Signatures[0].Sig, key})
+}
+
+// EntryHash returns the hash of a leaf in the tree (RFC 6962, section 2.1).
+func EntryHash(body []byte) []byte { return rfc6962.DefaultHasher.HashLeaf(body) }
+
+// An Entry is what a leaf says: somebody signed something. What was signed is
+// in the ledger store, if it was signed for this server.
+type Entry struct {
+	Digest    attest.Digest // sha256 of the envelope's PAE
+	Signature []byte        // ASN.1 DER of an ECDSA signature over Digest
+	Key       *attest.PublicKey
+}
+
+// ParseEntry reads a leaf that has the one form [LeafBody] writes. It does not
+// check the signature.
+func ParseEntry(body []byte) (*Entry, error) {
+	var w wireEntry
+	if err := strictjson.Unmarshal(body, MaxEntry, &w); err != nil {
+		return nil, err
+	}
+	r := &w.Spec.HashedRekord
+	if len(r.Data.Digest) != 32 {
+		return nil, strictjson.Errorf("/spec/hashedRekordV002/data/digest", "%d bytes, want the 32 of a sha256", len(r.Data.Digest))
+	}
+	key, err := publicKey(r.Signature.Verifier.PublicKey.RawBytes)
+	if err != nil {
+		return nil, strictjson.Errorf("/spec/hashedRekordV002/signature/verifier/publicKey/rawBytes", "%v", err)
+	}
+	e := &Entry{attest.DigestFromSum(r.Data.Digest), r.Signature.Content, key}
+	again, err := entryBody(*e)
+	if err != nil {
+		return nil, err
+	}
+	if string(again) != string(body) {
+		return nil, strictjson.Errorf("", "not a %s %s leaf in its one form", EntryKind, EntryVersion)
+	}
+	return e, nil
+}
+
+// A wireEntry is a leaf's JSON (rekor-tiles, api/proto, Entry).
+type wireEntry struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Spec       struct {
+		HashedRekord wireRekord `json:"hashedRekordV002"`
+	} `json:"spec"`
+}
+
+type wireRekord struct {
+	Data struct {
+		Algorithm string `json:"algorithm"`
+		Digest    []byte `json:"digest"`
+	} `json:"data"`
+	Signature struct {
+		Content  []byte       `json:"content"`
+		Verifier wireVerifier `json:"verifier"`
+	} `json:"signature"`
+}
+
+type wireVerifier struct {
+	KeyDetails string `json:"keyDetails"`
+	PublicKey  struct {
+		RawBytes []byte `json:"rawBytes"`
+	} `json:"publicKey"`
+}
+
+// entryBody writes what the log hashes: canonical JSON (RFC 8785).
+func entryBody(e Entry) ([]byte, error) {
+	if e.Key == nil {
+		return nil, errors.New("log entry without a key")
+	}
+	w := wireEntry{APIVersion: EntryVersion, Kind: EntryKind}
+	r := &w.Spec.HashedRekord
+	r.Data.Algorithm, r.Data.Digest = protocommon.HashAlgorithm_SHA2_256.String(), e.Digest.Sum()
+	r.Signature.Content = e.Signature
+	r.Signature.Verifier.KeyDetails = keyDetails.String()
+	r.Signature.Verifier.PublicKey.RawBytes = e.Key.DER()
+	b, err := strictjson.Canonical(w)
+	if err != nil {
+		return nil, fmt.Errorf("writing the log entry: %w", err)
+	}
+	if len(b) > MaxEntry {
+		return nil, fmt.Errorf("log entry of %d bytes exceeds the limit of %d", len(b), MaxEntry)
+	}
+	return b, nil
+}

@@ -1,0 +1,276 @@
+// Package tlog keeps a transparency log on a local disk, in the process: a
+// Merkle tree of leaves that can be appended to and never changed (C2SP
+// tlog-tiles), kept by Tessera, with the write API of Rekor v2.
+//
+// How an entry gets in, and what a crash leaves behind at each step:
+//
+//  1. [Log.Add] checks the signature and asks whether the key may write here.
+//     Nothing is kept of what is refused.
+//  2. A leaf that is in the log already is answered from there. Every leaf is
+//     known by its hash: the hashes are read back from the leaves at [Open], so
+//     that this also holds after a restart.
+//  3. Tessera collects leaves for some milliseconds, writes them and the tree
+//     they make, and syncs both. A crash before this ends loses leaves nobody
+//     was told about.
+//  4. The tree is signed. The signer is ours: it reads the new leaves back from
+//     the disk, adds them to the tree it has computed itself since the first
+//     leaf, and refuses to sign any other root. A tree that was damaged on disk
+//     stops the log here, with [ErrCorrupt]; it never forks it.
+//  5. The signed checkpoint is published. A crash before leaves an entry that
+//     is in the tree and not yet in a checkpoint; Open publishes it.
+//  6. Add builds the proof from the published tree, checks it, and returns.
+//
+// The log knows who may write, not what is said: it sees hashes of envelopes.
+package tlog
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/transparency-dev/tessera"
+	"github.com/transparency-dev/tessera/client"
+	"github.com/transparency-dev/tessera/storage/posix"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/ledger"
+)
+
+// Reasons why an entry is not taken, or a log not served.
+var (
+	// ErrStranger: the key may not write to this log.
+	ErrStranger = errors.New("UNTRUSTED_SIGNER: key is not known to this log")
+	// ErrBadEntry: the entry is malformed or its signature is not by its key.
+	ErrBadEntry = errors.New("bad log entry")
+	// ErrBusy: more entries are waiting than the log takes at once. Try again.
+	ErrBusy = errors.New("log is busy")
+	// ErrCorrupt: what is on the disk is not what was logged. Nothing is
+	// written any more; entries that can be proven are still answered.
+	ErrCorrupt = errors.New("log on disk is damaged")
+	// ErrClosed: the log was closed.
+	ErrClosed = errors.New("log is closed")
+)
+
+// Defaults of Options, and limits.
+const (
+	DefaultBatchAge           = 20 * time.Millisecond
+	DefaultCheckpointInterval = 100 * time.Millisecond
+	batchSize                 = 256
+	maxWaiting                = 4096
+)
+
+// Options are what a Log can do without. The zero Options are right, but let
+// nobody write.
+type Options struct {
+	// Allowed reports whether a key, by the sha256 of its SPKI, may write. It
+	// is called concurrently. Nil: nobody may.
+	Allowed func(key attest.Digest) bool
+	// Logger takes what has no caller. Nil: nothing is logged.
+	Logger *slog.Logger
+	// BatchAge is how long a leaf waits for company. Zero: DefaultBatchAge.
+	BatchAge time.Duration
+	// CheckpointInterval is the least time between two checkpoints, at least
+	// 100 ms. Zero: DefaultCheckpointInterval.
+	CheckpointInterval time.Duration
+}
+
+func (o *Options) orDefaults() Options {
+	var d Options
+	if o != nil {
+		d = *o
+	}
+	if d.Allowed == nil {
+		d.Allowed = func(attest.Digest) bool { return false }
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.BatchAge <= 0 {
+		d.BatchAge = DefaultBatchAge
+	}
+	if d.CheckpointInterval <= 0 {
+		d.CheckpointInterval = DefaultCheckpointInterval
+	}
+	return d
+}
+
+// A Log is an open log. Its methods can be called concurrently.
+type Log struct {
+	opts   Options
+	id     []byte // the log's id, 32 bytes
+	files  client.FileFetcher
+	guard  *guard
+	latest *latest
+	append tessera.AddFn
+	mux    *http.ServeMux
+
+	ctx      context.Context // the log's life; its cause says why it ended
+	cancel   context.CancelCauseFunc
+	done     sync.WaitGroup // all that runs in the background
+	shutdown func(context.Context) error
+
+	mu     sync.Mutex // of what follows
+	flying map[leafHash]*flight
+	closed bool
+}
+
+// Open opens the log in the directory dir, or makes an empty one. origin is
+// its name, a host name, for ever; signer signs its checkpoints. One process
+// at a time may have a log open, which is for the caller to see to. ctx bounds
+// the opening only.
+//
+// A log whose leaves are not what its last checkpoint says, or whose checkpoint
+// somebody else signed, is not opened.
+func Open(ctx context.Context, dir, origin string, signer ed25519.PrivateKey, o *Options) (*Log, error) {
+	if err := ledger.CheckOrigin(origin); err != nil {
+		return nil, err
+	}
+	if len(signer) != ed25519.PrivateKeySize {
+		return nil, errors.New("key of the log is not an Ed25519 key")
+	}
+	opts := o.orDefaults()
+	l := &Log{opts: opts, files: client.FileFetcher{Root: dir}, flying: make(map[leafHash]*flight)}
+	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	if err := l.open(ctx, origin, signer); err != nil {
+		l.cancel(ErrClosed)
+		l.done.Wait()
+		return nil, err
+	}
+	l.mux = l.routes()
+	return l, nil
+}
+
+func (l *Log) open(ctx context.Context, origin string, signer ed25519.PrivateKey) error {
+	key := ledger.LogKey{Origin: origin, Key: signer.Public()}
+	var err error
+	if l.id, err = key.ID(); err != nil {
+		return fmt.Errorf("key of the log: %w", err)
+	}
+	if err := sweep(l.files.Root, l.opts.Logger); err != nil {
+		return err
+	}
+	if l.guard, err = newGuard(origin, signer, l.files, func(err error) { l.cancel(err) }); err != nil {
+		return err
+	}
+	l.latest = newLatest([]ledger.LogKey{key}, l.files)
+	if err := l.recover(ctx); err != nil {
+		return err
+	}
+	return l.start(ctx)
+}
+
+// recover checks the leaves against the last checkpoint, if there is one, and
+// with that knows them all.
+func (l *Log) recover(ctx context.Context) error {
+	switch cp, err := l.latest.read(ctx); {
+	case errors.Is(err, errNoCheckpoint):
+		return nil
+	case err != nil:
+		return err
+	default:
+		return l.guard.check(ctx, cp)
+	}
+}
+
+// start lets Tessera at the files and waits until everything that a crash left
+// integrated is published, and so known.
+func (l *Log) start(ctx context.Context) error {
+	drv, err := posix.New(l.ctx, posix.Config{Path: l.files.Root})
+	if err != nil {
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	o := tessera.NewAppendOptions().
+		WithCheckpointSigner(l.guard).
+		WithBatching(batchSize, l.opts.BatchAge).
+		WithCheckpointInterval(l.opts.CheckpointInterval).
+		WithCheckpointRepublishInterval(0)
+	appender, shutdown, reader, err := tessera.NewAppender(l.ctx, drv, o)
+	if err != nil {
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	l.append, l.shutdown = appender.Add, shutdown
+	l.done.Go(func() { l.latest.follow(l.ctx, l.guard) })
+	integrated, err := reader.IntegratedSize(ctx)
+	if err != nil {
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	if known := l.guard.size(); integrated < known {
+		return fmt.Errorf("%w: the tree has %d entries, its checkpoint %d", ErrCorrupt, integrated, known)
+	}
+	if _, err := l.latest.await(ctx, l.ctx, integrated); err != nil {
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	return nil
+}
+
+// Size returns how many entries the last checkpoint has.
+func (l *Log) Size(ctx context.Context) (uint64, error) {
+	cp, _ := l.latest.get()
+	return cp.Size, ctx.Err()
+}
+
+// Leaf returns the leaf at index, the first being 0.
+func (l *Log) Leaf(ctx context.Context, index uint64) ([]byte, error) {
+	size, err := l.Size(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if index >= size {
+		return nil, fmt.Errorf("log has %d entries, none at index %d", size, index)
+	}
+	leaves, err := readLeaves(ctx, l.files, index/leavesPerBundle, size)
+	if err != nil {
+		return nil, err
+	}
+	return leaves[index%leavesPerBundle], nil
+}
+
+// Close takes no more entries, waits for those on their way, at most until ctx
+// ends, and closes the log. Whoever still waits in Add then gets ErrClosed.
+// Reading goes on.
+func (l *Log) Close(ctx context.Context) error {
+	err := l.settle(ctx)
+	l.guard.close()
+	l.cancel(ErrClosed)
+	l.done.Wait()
+	if err != nil {
+		return fmt.Errorf("closing the log: %w", err)
+	}
+	return nil
+}
+
+// settle waits until every entry on its way is in a checkpoint, or the log's
+// life ends.
+func (l *Log) settle(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.ctx, cancel)()
+	for _, f := range l.ground() {
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if err := context.Cause(l.ctx); errors.Is(err, ErrClosed) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return l.shutdown(ctx)
+}
+
+// ground lets no new flight begin and returns those under way.
+func (l *Log) ground() []*flight {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	return slices.Collect(maps.Values(l.flying))
+}
