@@ -1,0 +1,75 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/verify"
+)
+
+// Facts are everything one decision looks at. They are gathered when evidence
+// arrives, so that deciding touches no disk, no network and no signature. The
+// zero Facts deny.
+type Facts struct {
+	Now     time.Time
+	Trust   *Trust
+	Product string // product id the request is about
+	Host    *Host
+	Patch   *Patch
+	Site    *Site
+	Revoked *Revocations
+}
+
+// A Host is what is known of who asks.
+type Host struct {
+	ID       string
+	State    string // HostActive or not
+	Cloned   bool   // one key, two live boots
+	Products []string
+	Record   *attest.HostRecord // newest valid; nil: none
+	Received time.Time          // when the server took the record
+	// Sequence is that of the newest record ever taken from this host, which
+	// Record has to be. It is kept apart from Record so that an older record,
+	// restored or replayed, is seen.
+	Sequence int64
+	// Bases are the bases the record's measurements of this product resolve
+	// to. Exactly one is a recorded build.
+	Bases []*Base
+}
+
+// HostActive is the state of a host that may have patches.
+const HostActive = "active"
+
+// An Artifact is a manifest with the one file it carries.
+type Artifact struct {
+	Repository string
+	Manifest   attest.Digest
+	Type       string        // artifactType
+	Subject    attest.Digest // subject's manifest digest
+	File       attest.Digest // its sole layer; zero where it has none or several
+	FileSize   int64
+}
+
+// A Patch is a live patch and the evidence about it. [GatherPatch] makes it.
+type Patch struct {
+	Artifact   Artifact
+	Statement  *verify.Evidence // livepatch/v1
+	Provenance *verify.Evidence
+	// Environment is the environment/v1 the statement names. Where the patch
+	// fits it is the base's; where not, it tells what differs.
+	Environment *verify.Evidence
+	Base        *Base  // what its statement names; nil: unknown
+	Contested   string // what two trusted statements disagree about; "" if nothing
+}
+
+// A Base is a base and the evidence about it, down to its builder image.
+// [GatherBase] makes it; one made by hand matches no measurement.
+type Base struct {
+	Artifact    Artifact
+	Statement   *verify.Evidence // base/v1
+	Provenance  *verify.Evidence
+	Environment *verify.Evidence // environment/v1
+	Builder     *verify.Evidence // provenance of the builder image
+	Contested   string
+	trusted     bool // Statement is by the product's base authority
+}

@@ -1,0 +1,71 @@
+package verify
+
+import (
+	"time"
+
+	"github.com/patchfit/patchfit/attest"
+)
+
+// Evidence is one statement whose signature, log inclusion, timestamp and
+// subject have been verified. Only this package makes one that is Proven; the
+// zero Evidence proves nothing and denies. It says who signed, never whether
+// they are trusted: that is asked of the trust policy, each time.
+type Evidence struct {
+	proven    bool
+	payload   attest.Digest // of the statement's bytes
+	bundle    attest.Digest // of the stored bundle; an address, never an identity
+	typ       string
+	subject   attest.Digest
+	file      attest.Digest
+	signer    attest.Digest // of the key's SPKI DER
+	time      time.Time
+	logIndex  int64
+	predicate any // *attest.Provenance, *attest.Base, … by typ
+}
+
+// orNothing lets a missing piece of evidence be asked, and say nothing.
+func (e *Evidence) orNothing() *Evidence {
+	if e == nil {
+		return new(Evidence)
+	}
+	return e
+}
+
+// Proven reports whether e came out of a verification.
+func (e *Evidence) Proven() bool { return e != nil && e.proven }
+
+// Payload returns the sha256 of the statement's bytes, its identity.
+func (e *Evidence) Payload() attest.Digest { return e.orNothing().payload }
+
+// Bundle returns the sha256 under which the bundle is stored.
+func (e *Evidence) Bundle() attest.Digest { return e.orNothing().bundle }
+
+// Type returns the statement's predicate type.
+func (e *Evidence) Type() string { return e.orNothing().typ }
+
+// Subject returns the manifest digest the statement is about.
+func (e *Evidence) Subject() attest.Digest { return e.orNothing().subject }
+
+// File returns the digest of the subject's sole layer or config, the second
+// subject; zero where the statement has only one.
+func (e *Evidence) File() attest.Digest { return e.orNothing().file }
+
+// Signer returns the sha256 of the signing key's SPKI DER.
+func (e *Evidence) Signer() attest.Digest { return e.orNothing().signer }
+
+// Time returns the time of the signed timestamp.
+func (e *Evidence) Time() time.Time { return e.orNothing().time }
+
+// LogIndex returns the index of the statement's leaf, as the verified
+// inclusion proof has it.
+func (e *Evidence) LogIndex() int64 { return e.orNothing().logIndex }
+
+// As returns the predicate as a *T, or nil where it is of another type or
+// e is not proven.
+func As[T any](e *Evidence) *T {
+	if !e.Proven() {
+		return nil
+	}
+	p, _ := e.predicate.(*T)
+	return p
+}

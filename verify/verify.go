@@ -1,0 +1,173 @@
+// Package verify answers one question, offline: is this evidence good?
+//
+// [Verifier.Bundle] takes the bytes of a Sigstore bundle and the artifact they
+// are said to be about, and returns [Evidence] or says why not. Evidence is
+// what was found true of a statement: who signed it, when a timestamp
+// authority saw the signature, where it is in the log, what it is about. It
+// does not say whether the signer is trusted with that statement: package
+// policy asks that of the trust policy, each time it decides.
+//
+// What has to hold, all of it, with no switch:
+//
+//   - the bundle parses, in the one form we read (docs/spec/bundle.md);
+//   - its one signature is by a key the trust policy names;
+//   - its leaf, rebuilt here from envelope and key, is in a log the trust
+//     policy names, and what the bundle says of its leaf is that leaf;
+//   - a timestamp authority the trust policy names saw the signature inside a
+//     window of the key;
+//   - its subjects are the artifact's manifest and, where it has one, the one
+//     file of that manifest.
+//
+// Only this package makes evidence that is [Evidence.Proven]; the zero value
+// denies. Every error is a [*Refusal] with a stable [Reason]
+// (docs/spec/reasons.md).
+//
+// The package is pure: keys and times are arguments, and there is no context,
+// logger, clock, disk or network in it. The same functions run in the server,
+// the agent and the command line.
+package verify
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/sigstore/sigstore-go/pkg/root"
+	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
+
+	"github.com/patchfit/patchfit/attest"
+)
+
+// An Artifact is what a statement should be about.
+type Artifact struct {
+	Manifest attest.Digest
+	// File is the manifest's sole layer, or the config of an environment; zero
+	// where there is no such one file.
+	File attest.Digest
+}
+
+// A Verifier verifies bundles with the keys, logs and timestamp authorities of
+// one trust policy. It is safe for concurrent use.
+type Verifier struct {
+	signers []*signer
+	hints   map[string]*signer
+}
+
+// New returns a Verifier for the keys, logs and timestamp authorities p names.
+func New(p *attest.TrustPolicy) (*Verifier, error) {
+	material, err := root.NewTrustedRootFromJSON(p.TrustedRoot)
+	if err != nil {
+		return nil, fmt.Errorf("trust policy: /trustedRoot: %w", err)
+	}
+	v := &Verifier{hints: make(map[string]*signer)}
+	if v.signers, err = newSigners(p, material); err != nil {
+		return nil, err
+	}
+	for _, s := range v.signers {
+		v.hints[s.key.Hint()] = s
+		v.hints[s.id.Hex()] = s
+	}
+	return v, nil
+}
+
+// Bundle verifies a Sigstore bundle about want. The error is always a *[Refusal].
+func (v *Verifier) Bundle(raw []byte, want Artifact) (*Evidence, error) {
+	ev, statement, refusal := v.prove(raw)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if refusal := about(statement, want); refusal != nil {
+		return nil, refusal
+	}
+	return ev, nil
+}
+
+// Revocation verifies the Sigstore bundle of a revocation, whose one subject is
+// what it revokes. The error is always a *[Refusal].
+func (v *Verifier) Revocation(raw []byte) (*Evidence, error) {
+	ev, statement, refusal := v.prove(raw)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if As[attest.Revocation](ev) == nil { // its parser saw to the subject
+		return nil, refuse(Corrupt, "/dsseEnvelope/payload/predicateType: statement is %s, want %s", statement.Type, attest.TypeRevocation)
+	}
+	return ev, nil
+}
+
+// prove does all that does not depend on what the statement should be about.
+func (v *Verifier) prove(raw []byte) (*Evidence, *attest.Statement, *Refusal) {
+	b, err := attest.ParseBundle(raw)
+	if err != nil {
+		return nil, nil, unreadable(err)
+	}
+	if e := b.Sigstore.GetDsseEnvelope(); !bytes.Equal(e.GetPayload(), b.Envelope.Payload) || e.GetPayloadType() != b.Envelope.PayloadType {
+		return nil, nil, refuse(Corrupt, "/dsseEnvelope: two readers see different envelopes in this bundle")
+	}
+	s, result, refusal := v.signed(b)
+	if refusal != nil {
+		return nil, nil, refusal
+	}
+	if refusal := s.checkUnsigned(b); refusal != nil {
+		return nil, nil, refusal
+	}
+	return &Evidence{
+		proven:    true,
+		payload:   attest.DigestOf(b.Envelope.Payload),
+		bundle:    attest.DigestOf(raw),
+		typ:       b.Statement.Type,
+		subject:   b.Statement.Subjects[0].Digest,
+		file:      file(b.Statement),
+		signer:    s.id,
+		time:      latest(result.VerifiedTimestamps),
+		logIndex:  b.Sigstore.GetVerificationMaterial().GetTlogEntries()[0].GetLogIndex(),
+		predicate: b.Statement.Predicate,
+	}, b.Statement, nil
+}
+
+// bySigningKey asks sigstore-go for a signature by a key. What the statement
+// is about is asked by about, of the statement as our strict parser read it.
+var bySigningKey = sigstore.NewPolicy(sigstore.WithoutArtifactUnsafe(), sigstore.WithKey())
+
+// signed finds the key that signed and verifies signature, log and timestamp.
+// The bundle's hint says where to look first; nobody signed it, so every other
+// key is tried before the signature is called bad.
+func (v *Verifier) signed(b *attest.Bundle) (*signer, *sigstore.VerificationResult, *Refusal) {
+	hinted := v.hints[b.KeyHint]
+	if hinted != nil {
+		result, err := hinted.verifier.Verify(b.Sigstore, bySigningKey)
+		if err == nil {
+			return hinted, result, nil
+		}
+		if b.Envelope.Verify(hinted.key) == nil {
+			return nil, nil, hinted.diagnose(b, err)
+		}
+	}
+	for _, s := range v.signers {
+		if s == hinted || b.Envelope.Verify(s.key) != nil {
+			continue
+		}
+		result, err := s.verifier.Verify(b.Sigstore, bySigningKey)
+		if err != nil {
+			return nil, nil, s.diagnose(b, err)
+		}
+		return s, result, nil
+	}
+	return nil, nil, v.stranger(b, hinted)
+}
+
+func (v *Verifier) stranger(b *attest.Bundle, hinted *signer) *Refusal {
+	if hinted != nil {
+		return refuse(BadSignature, "/dsseEnvelope/signatures/0: not a signature over these bytes by %s, the key the bundle names", hinted.id)
+	}
+	return refuse(UntrustedSigner, "/verificationMaterial/publicKey/hint: the bundle names key %q; the trust policy's %d keys did not make this signature", b.KeyHint, len(v.signers))
+}
+
+func latest(results []sigstore.TimestampVerificationResult) (t time.Time) {
+	for _, r := range results {
+		if r.Timestamp.After(t) {
+			t = r.Timestamp.UTC()
+		}
+	}
+	return t
+}
