@@ -1,0 +1,168 @@
+package serverconfig
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const good = `
+listen: 0.0.0.0:8443
+url: https://patches.example.org
+tls: {certificate: /etc/patchfit/tls.crt, key: /etc/patchfit/tls.key}
+data: /var/lib/patchfit
+origin: patches.example.org
+`
+
+func TestLoad(t *testing.T) {
+	got, err := Load([]byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Config{
+		Listen: "0.0.0.0:8443",
+		URL:    "https://patches.example.org",
+		TLS:    TLS{Certificate: "/etc/patchfit/tls.crt", Key: "/etc/patchfit/tls.key"},
+		Data:   "/var/lib/patchfit",
+		Origin: "patches.example.org",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSample(t *testing.T) {
+	sample, err := os.ReadFile(filepath.Join("..", "..", "deploy", "patchfitd.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(sample)
+	if err != nil {
+		t.Fatalf("the sample configuration is refused: %v", err)
+	}
+	if c.TLS == (TLS{}) || c.SitePolicy == "" {
+		t.Errorf("the sample does not show every key: %+v", c)
+	}
+}
+
+func TestLoadPlainOnLoopback(t *testing.T) {
+	for _, listen := range []string{"127.0.0.1:0", "[::1]:5000", "localhost:5000"} {
+		file := "listen: '" + listen + "'\nurl: http://127.0.0.1:5000\ndata: /d\norigin: localhost\n"
+		if _, err := Load([]byte(file)); err != nil {
+			t.Errorf("%s: %v", listen, err)
+		}
+	}
+}
+
+func TestWrite(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	path := filepath.Join("etc", "patchfitd.yaml")
+	for name, c := range map[string]*Config{
+		"plain": {Listen: "127.0.0.1:0", Data: "data", Origin: "patchfit.localhost"},
+		"tls":   {Listen: "192.0.2.1:443", Data: "data", Origin: "a.example", TLS: TLS{Certificate: "c", Key: "k"}, SitePolicy: "s"},
+	} {
+		if err := c.Write(path); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if want := filepath.Join(dir, "data"); c.Data != want {
+			t.Errorf("%s: data is %s, want %s", name, c.Data, want)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Load(b)
+		if err != nil {
+			t.Fatalf("%s: what Write wrote is refused: %v\n%s", name, err, b)
+		}
+		if diff := cmp.Diff(c, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if err := c.Write(path); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("%s: writing twice: %v, want that it exists", name, err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := (&Config{Listen: "0.0.0.0:1", Data: "d", Origin: "o"}).Write(path); err == nil {
+		t.Error("wrote a configuration Load refuses")
+	}
+}
+
+func TestBaseURL(t *testing.T) {
+	for want, c := range map[string]*Config{
+		"http://127.0.0.1:7":  {},
+		"https://127.0.0.1:7": {TLS: TLS{Certificate: "c", Key: "k"}},
+		"https://p.example":   {URL: "https://p.example"},
+	} {
+		if got := BaseURL(c, "127.0.0.1:7"); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	swap := func(from, to string) string {
+		if !strings.Contains(good, from) {
+			t.Fatalf("%q is not in the good file", from)
+		}
+		return strings.Replace(good, from, to, 1)
+	}
+	const tlsLine = "tls: {certificate: /etc/patchfit/tls.crt, key: /etc/patchfit/tls.key}\n"
+	for name, tc := range map[string]struct{ file, want string }{
+		"empty":             {"", "null is not allowed"},
+		"a list":            {"- a\n", "array"},
+		"unknown key":       {good + "port: 1\n", "/port: unknown member"},
+		"other case":        {swap("data:", "Data:"), "/Data: unknown member"},
+		"key twice":         {good + "data: /other\n", "not strict YAML"},
+		"missing data":      {swap("data: /var/lib/patchfit\n", ""), "/data: missing"},
+		"missing tls key":   {swap(", key: /etc/patchfit/tls.key", ""), "/tls/key: missing"},
+		"null tls":          {swap(tlsLine, "tls:\n"), "/tls: null"},
+		"number for string": {swap("data: /var/lib/patchfit", "data: 7"), "/data"},
+		"relative data":     {swap("/var/lib/patchfit", "lib"), `data "lib" is not an absolute path`},
+		"relative key":      {swap("key: /etc/", "key: etc/"), "tls.key"},
+		"relative policy":   {good + "sitePolicy: site.yaml\n", "sitePolicy"},
+		"which address?":    {strings.Replace(good, "url: https://patches.example.org\n", "", 1), "say with url which one"},
+		"empty tls":         {swap(tlsLine, "tls: {}\n"), "/tls/certificate: missing"},
+		"no port":           {swap(":8443", ""), "listen"},
+		"no tls":            {swap(tlsLine, ""), "plain http is for loopback only"},
+		"no tls, any":       {strings.Replace(swap(tlsLine, ""), "0.0.0.0:8443", "':8443'", 1), "plain http is for loopback only"},
+		"plain url":         {swap("https://", "http://"), "plain http, but tls is configured"},
+		"url with a path":   {swap("patches.example.org\ntls", "patches.example.org/v2\ntls"), "url"},
+		"url with a user":   {swap("https://", "https://me@"), "url"},
+		"url with a query":  {swap("patches.example.org\ntls", "patches.example.org?x\ntls"), "url"},
+		"other scheme":      {swap("https://", "ftp://"), "must be https"},
+		"origin with port":  {swap("origin: patches.example.org", "origin: patches.example.org:8443"), "origin"},
+		"origin with space": {swap("origin: patches.example.org", "origin: patches - 17"), "origin"},
+		"empty origin":      {swap("origin: patches.example.org", "origin: ''"), "origin"},
+		"plain far url":     {strings.NewReplacer(tlsLine, "", "0.0.0.0", "127.0.0.1", "https://", "http://").Replace(good), "must be https"},
+		"too long":          {good + strings.Repeat("#", maxSize), "exceeds the limit"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := Load([]byte(tc.file))
+			if err == nil {
+				t.Fatalf("accepted as %+v", c)
+			}
+			if !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %q, want it to name %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add([]byte(good))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		c, err := Load(file)
+		if err == nil && c.TLS == (TLS{}) && strings.HasPrefix(c.Listen, "0.0.0.0") {
+			t.Errorf("plain http for everyone: %q", file)
+		}
+	})
+}

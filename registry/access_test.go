@@ -1,0 +1,337 @@
+package registry_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/registry/state"
+)
+
+const otherRepo = "library/other"
+
+// secondProduct adds a product with a publisher of its own.
+func (s *server) secondProduct() (publisher string) {
+	s.t.Helper()
+	other := s.Authority.Product(otherRepo)
+	p := s.TrustPolicy(s.Product, other)
+	p.Version, p.Expires = 3, time.Now().UTC().AddDate(1, 0, 0).Truncate(time.Second)
+	p.Roots = attest.Roots{Threshold: 1, Keys: []string{s.Root.Public.Base64()}}
+	s.Trust(p)
+	s.Must(ledger.KindProduct, ledger.ProductAdded{Product: other.ID, Repository: otherRepo, By: s.Admin})
+	publisher, _ = s.Principal("other publisher")
+	s.Must(ledger.KindGrant, ledger.Granted{Principal: publisher, Product: other.ID, Role: state.RolePublisher, By: s.Admin})
+	return publisher
+}
+
+// The columns of the table: who asks.
+type row struct {
+	way                                                                 request
+	nobody, stranger, neighbour, host, other, auditor, publisher, admin int
+}
+
+// a scene is a published patch, a host that it fits and one that it does not.
+func scene(t *testing.T) (s *server, one, two *world, neighbour string) {
+	t.Helper()
+	s = newServer(t)
+	neighbour = s.secondProduct()
+	one, two = s.publish("one"), s.publish("two")
+	s.runs(s.host, s.hostKey, one)
+	s.runs(s.otherHost, s.otherKey, two)
+	for tag, raw := range map[string][]byte{"patch": one.patch, "base": one.base} {
+		if r := s.putManifest(s.publisher, repo, tag, raw); r.status != http.StatusCreated {
+			t.Fatalf("tagging: %d %s", r.status, r.body)
+		}
+	}
+	return s, one, two, neighbour
+}
+
+func way(method, path string, header ...string) request {
+	h := http.Header{"Accept": accept["Accept"]}
+	for i := 0; i+1 < len(header); i += 2 {
+		h[header[i]] = append(h[header[i]], header[i+1])
+	}
+	return request{method: method, path: path, header: h}
+}
+
+// TestAccess asks in every way for everything as everybody.
+func TestAccess(t *testing.T) {
+	s, one, _, neighbour := scene(t)
+	bundles, about := s.bundles(one)
+	bundle := bundles[len(bundles)-1]
+	bundleManifest := s.attachBundle(bundle, about[len(about)-1])
+	patch, patchFile := string(one.PatchManifest), one.PatchFile.Digest
+	unknown := attest.DigestOf([]byte("nobody has this"))
+	etag := func(d attest.Digest) string { return `"` + string(d) + `"` }
+	put := request{method: "PUT", path: manifestPath(patch), body: one.patch, header: http.Header{"Content-Type": {mediaManifest}}}
+	get, head, del := http.MethodGet, http.MethodHead, http.MethodDelete
+
+	rows := []row{
+		{way(get, "/v2/"), 401, 200, 200, 200, 200, 200, 200, 200},
+		{way(head, "/v2/"), 401, 200, 200, 200, 200, 200, 200, 200},
+		{way(get, "/v2/_catalog"), 401, 403, 403, 403, 403, 403, 403, 200},
+
+		// a patch: only the host that it fits
+		{way(get, manifestPath("patch")), 401, 403, 403, 200, 403, 200, 200, 200},
+		{way(head, manifestPath("patch")), 401, 403, 403, 200, 403, 200, 200, 200},
+		{way(get, manifestPath(patch)), 401, 403, 403, 200, 403, 200, 200, 200},
+		{way(head, manifestPath(patch)), 401, 403, 403, 200, 403, 200, 200, 200},
+		{way(get, manifestPath("patch"), "If-None-Match", etag(one.PatchManifest)), 401, 403, 403, 304, 403, 304, 304, 304},
+		{way(get, manifestPath(patch), "If-None-Match", etag(one.PatchManifest)), 401, 403, 403, 304, 403, 304, 304, 304},
+		{way(head, manifestPath(patch), "If-None-Match", patch), 401, 403, 403, 304, 403, 304, 304, 304},
+		{way(get, blobPath(patchFile)), 401, 403, 403, 200, 403, 200, 200, 200},
+		{way(head, blobPath(patchFile)), 401, 403, 403, 200, 403, 200, 200, 200},
+		{way(get, blobPath(patchFile), "Range", "bytes=0-1"), 401, 403, 403, 206, 403, 206, 206, 206},
+		{way(get, blobPath(patchFile), "Range", "bytes=999-"), 401, 403, 403, 416, 403, 416, 416, 416},
+		{way(get, blobPath(patchFile), "If-None-Match", etag(patchFile)), 401, 403, 403, 304, 403, 304, 304, 304},
+		{way(get, blobPath(patchFile), "Range", "bytes=0-1", "If-Range", etag(patchFile)), 401, 403, 403, 206, 403, 206, 206, 206},
+		{way(get, blobPath(patchFile), "Range", "bytes=0-1", "If-Range", `"other"`), 401, 403, 403, 200, 403, 200, 200, 200},
+
+		// what hosts never get
+		{way(get, manifestPath("base")), 401, 403, 403, 403, 403, 200, 200, 200},
+		{way(get, manifestPath(string(one.BaseManifest))), 401, 403, 403, 403, 403, 200, 200, 200},
+		{way(get, manifestPath(string(one.BaseManifest)), "If-None-Match", etag(one.BaseManifest)), 401, 403, 403, 403, 403, 304, 304, 304},
+		{way(get, blobPath(one.BaseFile.Digest)), 401, 403, 403, 403, 403, 200, 200, 200},
+		{way(get, manifestPath(string(one.EnvManifest))), 401, 403, 403, 403, 403, 200, 200, 200},
+		{way(get, blobPath(one.EnvFile)), 401, 403, 403, 403, 403, 200, 200, 200},
+		{way(get, manifestPath(string(one.Builder))), 401, 403, 403, 403, 403, 200, 200, 200},
+		{way(get, blobPath(attest.DigestOf(one.imageLayer))), 401, 403, 403, 403, 403, 200, 200, 200},
+
+		// what every host of the product gets
+		{way(get, manifestPath(string(bundleManifest))), 401, 403, 403, 200, 200, 200, 200, 200},
+		{way(get, blobPath(attest.DigestOf(bundle))), 401, 403, 403, 200, 200, 200, 200, 200},
+		{way(get, blobPath(attest.DigestOf(empty))), 401, 403, 403, 200, 200, 200, 200, 200},
+		{way(get, "/v2/"+repo+"/tags/list"), 401, 403, 403, 200, 200, 200, 200, 200},
+		{way(get, "/v2/"+repo+"/referrers/"+patch), 401, 403, 403, 200, 200, 200, 200, 200},
+		{way(head, "/v2/"+repo+"/referrers/"+patch), 401, 403, 403, 200, 200, 200, 200, 200},
+		{way(get, "/v2/"+repo+"/referrers/"+string(unknown)), 401, 403, 403, 200, 200, 200, 200, 200},
+
+		// what is not there
+		{way(get, manifestPath("nothing")), 401, 403, 403, 404, 404, 404, 404, 404},
+		{way(get, manifestPath(string(unknown))), 401, 403, 403, 404, 404, 404, 404, 404},
+		{way(get, manifestPath(string(unknown)), "If-None-Match", etag(unknown)), 401, 403, 403, 404, 404, 404, 404, 404},
+		{way(get, blobPath(unknown)), 401, 403, 403, 403, 403, 404, 404, 404},
+		{way(get, blobPath(one.PatchManifest)), 401, 403, 403, 403, 403, 404, 404, 404},
+		{way(get, manifestPath(string(patchFile))), 401, 403, 403, 404, 404, 404, 404, 404},
+		{way(get, "/v2/no/such/product/manifests/patch"), 401, 403, 403, 403, 403, 403, 403, 404},
+		{way(get, "/v2/"+otherRepo+"/manifests/"+patch), 401, 403, 404, 403, 403, 403, 403, 404},
+		{way(get, "/v2/"+otherRepo+"/blobs/"+string(patchFile)), 401, 403, 404, 403, 403, 403, 403, 404},
+
+		// what changes something
+		{put, 401, 403, 403, 403, 403, 403, 201, 201},
+		{way("POST", "/v2/"+repo+"/blobs/uploads/"), 401, 403, 403, 403, 403, 403, 202, 202},
+		{way(del, manifestPath("nothing")), 401, 403, 403, 403, 403, 403, 404, 404},
+		{way(del, manifestPath(string(unknown))), 401, 403, 403, 403, 403, 403, 404, 404},
+		{way(del, blobPath(unknown)), 401, 403, 403, 403, 403, 403, 404, 404},
+		{way(del, blobPath(patchFile)), 401, 403, 403, 403, 403, 403, 403, 403},
+		{way(get, "/v2/"+repo+"/blobs/uploads/0b0f3c62-6f1c-4a3e-9d3b-3f2f6f8f1a10"), 401, 403, 403, 403, 403, 403, 404, 404},
+
+		// what nobody can ask for
+		{way("OPTIONS", manifestPath("patch")), 401, 405, 405, 405, 405, 405, 405, 405},
+		{way("POST", manifestPath("patch")), 401, 405, 405, 405, 405, 405, 405, 405},
+		{way("PATCH", blobPath(patchFile)), 401, 405, 405, 405, 405, 405, 405, 405},
+		{way("TRACE", "/v2/"), 401, 405, 405, 405, 405, 405, 405, 405},
+		{way(get, manifestPath("SHA256:"+one.PatchManifest.Hex())), 401, 404, 404, 404, 404, 404, 404, 404},
+		{way(get, "/v2/"+repo+"/nothing"), 401, 404, 404, 404, 404, 404, 404, 404},
+	}
+	for _, path := range crooked(patch, string(patchFile)) {
+		rows = append(rows, row{way(get, path), 401, 400, 400, 400, 400, 400, 400, 400})
+	}
+	for _, r := range rows {
+		who := []string{"", s.stranger, neighbour, s.host, s.otherHost, s.auditor, s.publisher, s.Admin}
+		want := []int{r.nobody, r.stranger, r.neighbour, r.host, r.other, r.auditor, r.publisher, r.admin}
+		for i, name := range []string{"nobody", "stranger", "neighbour", "host", "other host", "auditor", "publisher", "admin"} {
+			q := r.way
+			q.who = who[i]
+			got := s.send(q)
+			if got.status != want[i] {
+				t.Errorf("%s: %s %s %v: %d %s, want %d", name, q.method, q.path, q.header, got.status, got.body, want[i])
+			}
+			checkReply(t, fmt.Sprintf("%s: %s %s", name, q.method, q.path), got, one)
+		}
+	}
+}
+
+// crooked are other spellings of paths that a host may have.
+func crooked(manifest, blob string) []string {
+	m, b := manifestPath(manifest), blobPath(attest.Digest(blob))
+	return []string{
+		strings.Replace(m, "/manifests/", "%2Fmanifests%2F", 1),
+		strings.Replace(m, "sha256:", "sha256%3A", 1),
+		strings.Replace(m, "manifests", "%6danifests", 1),
+		strings.Replace(b, "blobs", "blob%73", 1),
+		strings.Replace(b, "kernel/debian", "kernel%2fdebian", 1),
+		"/" + m, strings.Replace(m, "/manifests", "//manifests", 1), m + "/",
+		"/v2/x/../" + repo + "/manifests/" + manifest, "/v2/./" + repo + "/manifests/patch",
+		"/v2", strings.Replace(m, "kernel", `kernel\`, 1),
+		strings.Replace(m, "sha256", "sha512", 1),
+		blobPath("sha512:" + attest.Digest(strings.Repeat("a", 128))),
+		"/v2/" + repo + "/blobs/uploads",
+		b + "?digest=sha512:" + strings.Repeat("a", 128),
+		m + "?digest=" + manifest + "&digest=" + manifest,
+		m + "?a=%zz",
+	}
+}
+
+// checkReply asks what has to hold for every answer of a product.
+func checkReply(t *testing.T, name string, r reply, w *world) {
+	t.Helper()
+	if r.header.Get("Cache-Control") != "private, no-store" || r.header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("%s: headers %v", name, r.header)
+	}
+	if r.status < 400 {
+		return
+	}
+	for _, secret := range [][]byte{w.patchFile, w.baseFile, w.imageLayer, w.environmentFile} {
+		if strings.Contains(string(r.body), string(secret)) {
+			t.Errorf("%s: the refusal has the bytes %q", name, secret)
+		}
+	}
+	for _, h := range []string{"Etag", "Docker-Content-Digest", "Content-Range", "Location"} {
+		if r.status != http.StatusRequestedRangeNotSatisfiable && r.header.Get(h) != "" {
+			t.Errorf("%s: the refusal has the header %s: %s", name, h, r.header.Get(h))
+		}
+	}
+}
+
+// TestDenialTells: a denial is one line with the reason, every field that
+// differs with both values, the next step and the decision, and again in a
+// header for those who see no body.
+func TestDenialTells(t *testing.T) {
+	s, one, _, _ := scene(t)
+	got := s.get(s.otherHost, manifestPath(string(one.PatchManifest)))
+	m := got.message()
+	for _, want := range []string{"ENV_MISMATCH: ", "want flags/2 = -DNAME=two, got -DNAME=one", "BASE_MISMATCH", "; ", "(decision d-"} {
+		if !strings.Contains(m, want) {
+			t.Errorf("the denial does not tell %q: %s", want, m)
+		}
+	}
+	if got.code() != "DENIED" || strings.ContainsAny(m, "\n\r") {
+		t.Errorf("%s %q", got.code(), m)
+	}
+	head := s.send(request{who: s.otherHost, method: http.MethodHead, path: manifestPath(string(one.PatchManifest))})
+	if warning := head.header.Get("Warning"); len(head.body) != 0 || !strings.HasPrefix(warning, `299 - "ENV_MISMATCH: `) || !strings.Contains(warning, "(decision d-") {
+		t.Errorf("HEAD: %q, body %q", warning, head.body)
+	}
+	id := m[strings.Index(m, "d-") : strings.Index(m, "d-")+28]
+	found := false
+	for _, r := range s.House.Journal.Records() {
+		if r.Kind == ledger.KindDecision && strings.Contains(string(r.Body), id) {
+			found = true
+		}
+	}
+	if !found {
+		t.Errorf("decision %s is not on record", id)
+	}
+}
+
+// TestOneDecisionPerRequest: a pull of manifest and blob is one decision, used
+// again; lists record none.
+func TestOneDecisionPerRequest(t *testing.T) {
+	s, one, _, _ := scene(t)
+	for _, path := range []string{"/v2/" + repo + "/tags/list", "/v2/" + repo + "/referrers/" + string(one.BaseManifest)} {
+		s.must(http.StatusOK, request{who: s.host, method: http.MethodGet, path: path})
+		s.must(http.StatusOK, request{who: s.otherHost, method: http.MethodGet, path: path})
+	}
+	if n := s.count(ledger.KindDecision); n != 0 {
+		t.Errorf("lists recorded %d decisions", n)
+	}
+	for _, q := range []request{
+		way(http.MethodHead, manifestPath("patch")), way(http.MethodGet, manifestPath("patch")),
+		way(http.MethodGet, manifestPath(string(one.PatchManifest))), way(http.MethodGet, blobPath(one.PatchFile.Digest)),
+	} {
+		q.who = s.host
+		s.must(http.StatusOK, q)
+	}
+	if n := s.count(ledger.KindDecision); n != 1 {
+		t.Errorf("%d decisions on record, want 1", n)
+	}
+	if err := s.gate.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.House.Journal.Records() {
+		if r.Kind != ledger.KindUses {
+			continue
+		}
+		u, err := ledger.Decode[ledger.DecisionUses](r)
+		if err != nil || u.Uses != 3 {
+			t.Errorf("uses on record: %+v, %v; 4 requests were one decision and 3 uses", u, err)
+		}
+	}
+}
+
+// TestNoRecordNoBytes: an allow that cannot be recorded is 503, a denial stays
+// a denial.
+func TestNoRecordNoBytes(t *testing.T) {
+	s, one, _, _ := scene(t)
+	s.journal.fail(ledger.KindDecision, false)
+	for _, path := range []string{manifestPath("patch"), manifestPath(string(one.PatchManifest)), blobPath(one.PatchFile.Digest)} {
+		if r := s.get(s.host, path); r.status != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d %s, want 503", path, r.status, r.body)
+		}
+		r := s.get(s.otherHost, path)
+		if r.status != http.StatusForbidden || !strings.Contains(r.message(), "ENV_MISMATCH") || strings.Contains(r.message(), "(decision") {
+			t.Errorf("%s: %d %s, want 403 without a decision", path, r.status, r.body)
+		}
+	}
+	s.journal.fail("", false)
+	s.must(http.StatusOK, request{who: s.host, method: http.MethodGet, path: blobPath(one.PatchFile.Digest)})
+}
+
+// TestNotReady: until the state is whole nobody gets anything.
+func TestNotReady(t *testing.T) {
+	s, one, _, _ := scene(t)
+	unready := state.New(s.Blobs, s.Site())
+	for _, r := range s.House.Journal.Records() {
+		if err := unready.Apply(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.State = unready
+	s.start()
+	for _, who := range []string{s.host, s.publisher, s.Admin} {
+		for _, path := range []string{"/v2/", manifestPath("patch"), blobPath(one.PatchFile.Digest), "/v2/" + repo + "/tags/list"} {
+			if r := s.get(who, path); r.status != http.StatusServiceUnavailable {
+				t.Errorf("%s: %d, want 503", path, r.status)
+			}
+		}
+	}
+}
+
+// TestChangesTakeEffectAtOnce: whoever loses what let them in is out at the
+// next request.
+func TestChangesTakeEffectAtOnce(t *testing.T) {
+	changes := map[string]func(s *server, w *world){
+		"host suspended": func(s *server, _ *world) { s.SetState(s.host, state.Suspended) },
+		"patch revoked":  func(s *server, w *world) { s.RevokeIt(attest.RevokeSubject, w.PatchManifest) },
+		"key revoked":    func(s *server, w *world) { s.RevokeIt(attest.RevokeKey, s.Signer("patch").Key.ID()) },
+		"builder revoked": func(s *server, w *world) {
+			s.RevokeIt(attest.RevokeBuilder, w.Builder)
+		},
+		"patch deleted": func(s *server, w *world) {
+			s.must(http.StatusAccepted, request{who: s.publisher, method: http.MethodDelete, path: manifestPath(string(w.PatchManifest))})
+		},
+		"host runs another base": func(s *server, _ *world) { s.runs(s.host, s.hostKey, s.publish("three")) },
+	}
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			w := s.publish("one")
+			s.runs(s.host, s.hostKey, w)
+			paths := []string{manifestPath(string(w.PatchManifest)), blobPath(w.PatchFile.Digest)}
+			for _, p := range paths {
+				s.must(http.StatusOK, request{who: s.host, method: http.MethodGet, path: p, header: accept})
+			}
+			change(s, w)
+			for _, p := range paths {
+				if r := s.get(s.host, p); r.status != http.StatusForbidden && r.status != http.StatusNotFound {
+					t.Errorf("%s: %d %s", p, r.status, r.body)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,122 @@
+package registry
+
+import (
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/patchfit/patchfit/registry/api"
+)
+
+// An answer is the response to one request. What was refused stays refused:
+// where a wrapper has said why, that goes out and not what distribution makes
+// of it. What fails inside goes out without its details.
+type answer struct {
+	http.ResponseWriter
+	head    bool
+	refusal *api.Error
+	wrote   bool
+	muted   bool // the body distribution writes is not the one that goes out
+}
+
+// protect sets what holds for everything of a product: it is for the one who
+// asked, it is what it says it is, and no page of a browser.
+func (a *answer) protect() {
+	h := a.Header()
+	h.Set("Cache-Control", "private, no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+}
+
+// WriteHeader sends the status, or the refusal in its place.
+func (a *answer) WriteHeader(status int) {
+	switch {
+	case a.wrote:
+		return
+	case a.refusal != nil:
+		a.refuse(a.refusal)
+		return
+	case status >= http.StatusInternalServerError:
+		a.refuse(internal())
+		return
+	}
+	a.wrote = true
+	a.protect()
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	if !a.wrote {
+		a.WriteHeader(http.StatusOK)
+	}
+	if a.muted {
+		return len(p), nil
+	}
+	return a.ResponseWriter.Write(p)
+}
+
+// ReadFrom lets the kernel copy a file to the connection.
+func (a *answer) ReadFrom(r io.Reader) (int64, error) {
+	if !a.wrote {
+		a.WriteHeader(http.StatusOK)
+	}
+	if a.muted {
+		return io.Copy(io.Discard, r)
+	}
+	return io.Copy(a.ResponseWriter, r)
+}
+
+// Unwrap is for [http.ResponseController].
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// refuse sends e, if nothing was sent yet. A warning repeats what is no everyday
+// answer for clients that asked for the head alone.
+func (a *answer) refuse(e *api.Error) {
+	if a.wrote {
+		return
+	}
+	a.wrote, a.muted = true, true
+	h := a.Header()
+	for _, name := range []string{"Etag", "Docker-Content-Digest", "Content-Length", "Content-Range", "Accept-Ranges", "Location", "Range", "OCI-Subject"} {
+		h.Del(name)
+	}
+	a.protect()
+	if e.Status == http.StatusForbidden || e.Status >= http.StatusInternalServerError {
+		h.Set("Warning", `299 - "`+quoted(e)+`"`)
+	}
+	api.WriteOCIError(a.ResponseWriter, e)
+}
+
+// finish answers where nobody else did.
+func (a *answer) finish() {
+	if a.wrote {
+		return
+	}
+	if a.refusal == nil {
+		a.refusal = internal()
+	}
+	a.refuse(a.refusal)
+}
+
+// quoted returns the text of e as the inside of a quoted string of a header.
+func quoted(e *api.Error) string {
+	text := e.Message
+	if e.Remedy != "" {
+		text += "; " + e.Remedy
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '"' || r == '\\':
+			return '\''
+		case r < ' ' || r > '~':
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// internal tells nobody what failed: the log does.
+func internal() *api.Error {
+	return api.Errorf(http.StatusInternalServerError, api.CodeInternal, "the server could not answer").
+		Hint("try again; if it stays so, tell the server's admin")
+}

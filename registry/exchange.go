@@ -1,0 +1,190 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/distribution/distribution/v3/registry/api/errcode"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/registry/admit"
+	"github.com/patchfit/patchfit/registry/api"
+	"github.com/patchfit/patchfit/registry/auth"
+	"github.com/patchfit/patchfit/registry/state"
+	"github.com/patchfit/patchfit/verify"
+)
+
+// An exchange is one request that was let in: who asks for what, and what they
+// may. Whatever distribution calls on the way has to find it in the context,
+// and can do no more than it says.
+type exchange struct {
+	registry   *Registry
+	answer     *answer
+	principal  state.Principal
+	route      string
+	vars       map[string]string
+	action     action
+	repository string // "" where the request is not about one
+	gated      bool   // a host asks: the gate decides
+
+	decided map[attest.Digest]*api.Error // manifests asked for in this exchange; nil: may be read
+	cleanup []func()
+}
+
+type exchangeKey struct{}
+
+// exchangeOf returns the exchange a call belongs to.
+func exchangeOf(ctx context.Context) (*exchange, error) {
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	if !ok {
+		return nil, errClosed
+	}
+	return x, nil
+}
+
+// open lets a request in, or says why not.
+func (g *Registry) open(a *answer, r *http.Request) (*exchange, *api.Error) {
+	p, ok := auth.From(r.Context())
+	if !ok {
+		return nil, api.Errorf(http.StatusUnauthorized, api.CodeUnauthorized, "authentication required").Hint("log in first, or enrol this host")
+	}
+	if e := hygiene(r); e != nil {
+		return nil, e
+	}
+	if !g.State.Ready() {
+		return nil, api.Errorf(http.StatusServiceUnavailable, api.CodeUnavailable, "the server is not ready to decide").Hint("try again")
+	}
+	route, vars, e := g.match(r)
+	if e != nil {
+		return nil, e
+	}
+	want := actions[route][r.Method]
+	if want == none {
+		a.Header().Set("Allow", allowed(route))
+		return nil, api.Errorf(http.StatusMethodNotAllowed, codeUnsupported, "this answers %s", allowed(route))
+	}
+	x := &exchange{
+		registry: g, answer: a, principal: p, route: route, vars: vars, action: want,
+		repository: vars["name"], decided: make(map[attest.Digest]*api.Error),
+	}
+	return x, x.permit()
+}
+
+// permissions says what each role may do in a product. A host may read what
+// the gate, too, lets it read.
+var permissions = map[string][]action{
+	state.RoleHost:      {read},
+	state.RoleAuditor:   {read},
+	state.RolePublisher: {read, push, remove},
+	state.RoleAdmin:     {read, push, remove, catalog},
+}
+
+// permit asks whether one of the roles allows the action. Whoever has no role
+// at all learns nothing about what exists.
+func (x *exchange) permit() *api.Error {
+	if x.action == ping {
+		return nil
+	}
+	product, served := x.registry.State.Product(x.repository)
+	roles := x.registry.State.Roles(x.principal.ID, product)
+	switch {
+	case len(roles) == 0 && x.action == catalog:
+		return forbidden("the list of all repositories is for admins of the server")
+	case len(roles) == 0:
+		return forbidden("you have no role in a product that lives in repository %.200s", x.repository)
+	case !slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(permissions[role], x.action) }):
+		return forbidden("your role in repository %.200s, %s, does not allow this", x.repository, roles[0])
+	case !served && x.action != catalog:
+		return api.Errorf(http.StatusNotFound, codeNoName, "no product lives in repository %.200s", x.repository).Hint("add it first: patchfit admin product")
+	}
+	x.gated = !slices.ContainsFunc(roles, func(role string) bool { return role != state.RoleHost })
+	return nil
+}
+
+func forbidden(format string, args ...any) *api.Error {
+	return denied(verify.ForbiddenRole, fmt.Sprintf(format, args...), verify.ForbiddenRole.Remedy())
+}
+
+// denied is a 403 that gives a reason: CODE: fact; next step.
+func denied(reason verify.Reason, fact, next string) *api.Error {
+	return api.Errorf(http.StatusForbidden, api.CodeDenied, "%s: %s", reason, fact).Hint("%s", next)
+}
+
+// request returns r as distribution gets it: with the exchange, and without
+// what would be another say in it.
+func (x *exchange) request(r *http.Request) *http.Request {
+	r = r.Clone(context.WithValue(r.Context(), exchangeKey{}, x))
+	for _, name := range []string{"Authorization", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"} {
+		r.Header.Del(name)
+	}
+	q := r.URL.Query()
+	q.Del("mount") // every repository is gated, and none is mounted from
+	q.Del("from")
+	r.URL.RawQuery = q.Encode()
+	r.Body = newPatient(x.answer, r.Body)
+	return r
+}
+
+// must refuses what the exchange was not let in for.
+func (x *exchange) must(want action, repository string) error {
+	if x.action != want || x.repository != repository {
+		return x.refuse(forbidden("this was not asked for"))
+	}
+	return nil
+}
+
+// refuse makes e the answer, whatever distribution makes of the error.
+func (x *exchange) refuse(e *api.Error) error {
+	x.answer.refusal = e
+	return errcode.ErrorCodeDenied.WithMessage(e.Message)
+}
+
+// refuseFor makes err the answer: the one table of errors and statuses.
+func (x *exchange) refuseFor(err error) error {
+	var refusal *verify.Refusal
+	var e *api.Error
+	switch {
+	case errors.As(err, &e):
+		return x.refuse(e)
+	case errors.As(err, &refusal) && refusal.Reason == verify.Corrupt:
+		return x.refuse(invalid(codeManifest, "%s: %s", refusal.Reason, refusal.Fact).Hint("%s", refusal.Remedy))
+	case errors.As(err, &refusal):
+		return x.refuse(denied(refusal.Reason, refusal.Fact, refusal.Remedy))
+	case errors.Is(err, admit.ErrTooMany):
+		return x.refuse(api.Errorf(http.StatusForbidden, api.CodeDenied, "%v", err).Hint("delete referrers that are not needed"))
+	case errors.Is(err, errDamaged):
+		return x.refuse(damaged(err))
+	}
+	x.registry.Logger.Error("answering failed", "route", x.route, "repository", x.repository, "error", err)
+	return x.refuse(internal())
+}
+
+// damaged is for bytes on the disk that are not what they were.
+func damaged(err error) *api.Error {
+	return api.Errorf(http.StatusInternalServerError, string(verify.Corrupt), "%s: %v", verify.Corrupt, err).
+		Hint("tell the server's admin: the bytes changed on its disk")
+}
+
+// unrecorded is for facts that the journal did not take.
+func (x *exchange) unrecorded(err error) error {
+	x.registry.Logger.Error("recording failed", "route", x.route, "repository", x.repository, "error", err)
+	return x.refuse(api.Errorf(http.StatusServiceUnavailable, api.CodeUnavailable, "the server cannot record this now").Hint("try again"))
+}
+
+// record makes a fact durable. An error is the answer already.
+func (x *exchange) record(ctx context.Context, kind ledger.Kind, body any) error {
+	if _, err := x.registry.Journal.Append(ctx, kind, body); err != nil {
+		return x.unrecorded(err)
+	}
+	return nil
+}
+
+func (x *exchange) close() {
+	for _, f := range x.cleanup {
+		f()
+	}
+}

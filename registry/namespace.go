@@ -1,0 +1,110 @@
+package registry
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/distribution/distribution/v3"
+	"github.com/distribution/reference"
+)
+
+// namespace is what distribution takes for its storage.
+type namespace struct {
+	closedNamespace
+	registry *Registry
+	inner    distribution.Namespace
+}
+
+// Repository opens the repository that the exchange is about, and no other.
+func (n *namespace) Repository(ctx context.Context, name reference.Named) (distribution.Repository, error) {
+	x, err := exchangeOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if x.repository == "" || name.Name() != x.repository {
+		return nil, x.refuse(forbidden("this was not asked for"))
+	}
+	inner, err := n.inner.Repository(ctx, name)
+	if err != nil {
+		return nil, x.refuseFor(err)
+	}
+	return &repository{registry: n.registry, inner: inner, name: x.repository}, nil
+}
+
+// Repositories fills repos with the names after last of the repositories that
+// products live in.
+func (n *namespace) Repositories(ctx context.Context, repos []string, last string) (int, error) {
+	x, err := exchangeOf(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := x.must(catalog, ""); err != nil {
+		return 0, err
+	}
+	all := after(n.registry.State.Repositories(), last)
+	filled := copy(repos, all)
+	if filled == len(all) {
+		return filled, io.EOF
+	}
+	return filled, nil
+}
+
+// after returns the sorted names that come after last.
+func after(sorted []string, last string) []string {
+	i, found := slices.BinarySearchFunc(sorted, last, strings.Compare)
+	if found {
+		i++
+	}
+	return sorted[i:]
+}
+
+// repository is one product's.
+type repository struct {
+	closedRepository
+	registry *Registry
+	inner    distribution.Repository
+	name     string
+}
+
+func (r *repository) Named() reference.Named { return r.inner.Named() }
+
+// Manifests opens the manifests. Where the request names one to read by its
+// digest, that is decided here: distribution answers that a manifest was not
+// modified before it asks for it.
+func (r *repository) Manifests(ctx context.Context, _ ...distribution.ManifestServiceOption) (distribution.ManifestService, error) {
+	x, err := exchangeOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if d, ok := x.named(); ok && x.action == read {
+		if err := x.mayRead(ctx, d); err != nil {
+			return nil, err
+		}
+	}
+	inner, err := r.inner.Manifests(ctx)
+	if err != nil {
+		return nil, x.refuseFor(err)
+	}
+	return &manifests{handle: r.handle(ctx), inner: inner}, nil
+}
+
+func (r *repository) Tags(ctx context.Context) distribution.TagService {
+	return &tags{handle: r.handle(ctx)}
+}
+
+func (r *repository) Blobs(ctx context.Context) distribution.BlobStore {
+	return &blobs{handle: r.handle(ctx)}
+}
+
+// A handle is a repository during one request.
+type handle struct {
+	registry *Registry
+	name     string
+	stored   distribution.BlobStore // distribution's own
+}
+
+func (r *repository) handle(ctx context.Context) handle {
+	return handle{registry: r.registry, name: r.name, stored: r.inner.Blobs(ctx)}
+}

@@ -1,0 +1,161 @@
+package registry
+
+import (
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	v2 "github.com/distribution/distribution/v3/registry/api/v2"
+	"github.com/distribution/reference"
+	"github.com/gorilla/mux"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/registry/api"
+)
+
+// Codes of errors that the OCI distribution spec names.
+const (
+	codeDigest      = "DIGEST_INVALID"
+	codeManifest    = "MANIFEST_INVALID"
+	codeNoManifest  = "MANIFEST_UNKNOWN"
+	codeNoPart      = "MANIFEST_BLOB_UNKNOWN"
+	codeNoBlob      = "BLOB_UNKNOWN"
+	codeNoUpload    = "BLOB_UPLOAD_UNKNOWN"
+	codeUpload      = "BLOB_UPLOAD_INVALID"
+	codeName        = "NAME_INVALID"
+	codeNoName      = "NAME_UNKNOWN"
+	codeSize        = "SIZE_INVALID"
+	codeUnsupported = "UNSUPPORTED"
+)
+
+// An action is what a request wants, as roles permit it.
+type action int
+
+const (
+	none    action = iota
+	ping           // nothing but whether it is there
+	read           // pull
+	push           // uploads, manifests, tags
+	remove         // delete
+	catalog        // the list of all repositories
+)
+
+const routeReferrers = "referrers"
+
+// actions says what each method means on each route. What is not here is not
+// allowed.
+var actions = map[string]map[string]action{
+	v2.RouteNameBase:            {http.MethodGet: ping, http.MethodHead: ping},
+	v2.RouteNameCatalog:         {http.MethodGet: catalog},
+	v2.RouteNameTags:            {http.MethodGet: read},
+	v2.RouteNameManifest:        {http.MethodGet: read, http.MethodHead: read, http.MethodPut: push, http.MethodDelete: remove},
+	v2.RouteNameBlob:            {http.MethodGet: read, http.MethodHead: read, http.MethodDelete: remove},
+	v2.RouteNameBlobUpload:      {http.MethodPost: push},
+	v2.RouteNameBlobUploadChunk: {http.MethodGet: push, http.MethodPatch: push, http.MethodPut: push, http.MethodDelete: push},
+	routeReferrers:              {http.MethodGet: read, http.MethodHead: read},
+}
+
+// newRouter knows distribution's routes by distribution's own patterns, and
+// one more.
+func newRouter() *mux.Router {
+	r := mux.NewRouter()
+	r.Path("/v2/{name:" + reference.NameRegexp.String() + "}/referrers/{digest:[^/]+}").Name(routeReferrers)
+	r.NewRoute().MatcherFunc(distributionRoutes())
+	return r
+}
+
+func distributionRoutes() mux.MatcherFunc {
+	routes := v2.RouterWithPrefix("")
+	return func(r *http.Request, m *mux.RouteMatch) bool { return routes.Match(r, m) }
+}
+
+// hygiene refuses a request that two readers could take for two requests.
+func hygiene(r *http.Request) *api.Error {
+	switch {
+	case r.URL.RawPath != "" || !canonical(r.URL.Path):
+		return invalid(codeName, "the path is not in its one form: no percent signs, no empty or dotted segments, a slash at the end only of /v2/ and of uploads/")
+	case len(r.Header.Values("Content-Type")) > 1:
+		return invalid(api.CodeInvalid, "Content-Type is given more than once")
+	case isForm(r.Header.Get("Content-Type")):
+		return api.Errorf(http.StatusUnsupportedMediaType, codeUnsupported, "a body that is a form is not read here").
+			Hint("send parameters in the query and bytes as application/octet-stream")
+	}
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return invalid(api.CodeInvalid, "the query does not parse")
+	}
+	for name, values := range q {
+		if len(values) > 1 {
+			return invalid(api.CodeInvalid, "parameter %.40q is given more than once", name)
+		}
+	}
+	for _, name := range []string{"digest", "mount"} {
+		if e := oneDigest(q.Get(name)); e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+// canonical reports whether p is the one way to write a path of the API.
+func canonical(p string) bool {
+	const uploads = "/blobs/uploads"
+	if trimmed := strings.TrimSuffix(p, "/"); trimmed == "/v2" || strings.HasSuffix(trimmed, uploads) {
+		return p == trimmed+"/" && path.Clean(p) == trimmed
+	}
+	return path.Clean(p) == p && !strings.ContainsAny(p, "\\\x00")
+}
+
+func oneDigest(s string) *api.Error {
+	if s == "" {
+		return nil
+	}
+	if _, err := attest.ParseDigest(s); err != nil {
+		return invalid(codeDigest, "%v; sha256 is the only algorithm here", err)
+	}
+	return nil
+}
+
+// isForm reports whether Go's form readers would read a body of this type.
+// They take more than parses.
+func isForm(contentType string) bool {
+	t, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		t = strings.ToLower(strings.TrimSpace(contentType))
+	}
+	return strings.HasPrefix(t, "application/x-www-form-urlencoded") || strings.HasPrefix(t, "multipart/")
+}
+
+func invalid(code, format string, args ...any) *api.Error {
+	return api.Errorf(http.StatusBadRequest, code, format, args...)
+}
+
+// match finds what a request is about.
+func (g *Registry) match(r *http.Request) (route string, vars map[string]string, e *api.Error) {
+	var m mux.RouteMatch
+	if !g.router.Match(r, &m) || m.Route == nil || m.Route.GetName() == "" {
+		return "", nil, api.Errorf(http.StatusNotFound, api.CodeNotFound, "there is nothing here")
+	}
+	if e := oneDigest(m.Vars["digest"]); e != nil {
+		return "", nil, e
+	}
+	if ref := m.Vars["reference"]; strings.Contains(ref, ":") { // no tag has one
+		if e := oneDigest(ref); e != nil {
+			return "", nil, e
+		}
+	}
+	return m.Route.GetName(), m.Vars, nil
+}
+
+// allowed lists the methods of a route.
+func allowed(route string) string {
+	var methods []string
+	for m := range actions[route] {
+		methods = append(methods, m)
+	}
+	slices.Sort(methods)
+	return strings.Join(methods, ", ")
+}

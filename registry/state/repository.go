@@ -1,0 +1,271 @@
+package state
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/policy"
+)
+
+// A repository is one product's: its manifests, tags and evidence.
+type repository struct {
+	name    string
+	product string
+
+	manifests map[attest.Digest]*Manifest // every one that was put; a value is replaced, never changed
+	visible   map[attest.Digest]bool
+	tags      map[string]attest.Digest
+	holders   map[attest.Digest][]attest.Digest // blob or manifest -> manifests that reference it
+	referrers map[attest.Digest][]attest.Digest // subject -> manifests with that subject
+	carriers  map[attest.Digest]attest.Digest   // manifest -> the admitted bundle it carries
+
+	statements []*statement
+	admitted   map[attest.Digest]bool // bundles among statements
+	pool       *policy.Pool
+	measured   map[attest.Digest][]attest.Digest // measurement digest -> bases said to have it
+	revoked    *policy.Revocations
+
+	all     int64                   // newest record that every decision of the product could depend on
+	touched map[attest.Digest]int64 // newest record that only this patch's could
+
+	gathered gathered
+}
+
+func newRepository(name, product string) *repository {
+	return &repository{
+		name: name, product: product,
+		manifests: make(map[attest.Digest]*Manifest), visible: make(map[attest.Digest]bool),
+		tags: make(map[string]attest.Digest), holders: make(map[attest.Digest][]attest.Digest),
+		referrers: make(map[attest.Digest][]attest.Digest), carriers: make(map[attest.Digest]attest.Digest),
+		pool: &policy.Pool{}, measured: make(map[attest.Digest][]attest.Digest),
+		admitted: make(map[attest.Digest]bool), touched: make(map[attest.Digest]int64),
+	}
+}
+
+// manifestPut makes a manifest visible. The same again changes nothing.
+func (s *State) manifestPut(r ledger.Record, b *ledger.ManifestPut) (change, error) {
+	repo := s.repositories[b.Repository]
+	if repo == nil {
+		return nil, fmt.Errorf("repository %q is not known", b.Repository)
+	}
+	raw, err := s.blobs.Get(b.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	m, err := ParseManifest(raw, b.MediaType)
+	if err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", b.Digest, err)
+	}
+	m.Repository = repo.name
+	return func() { repo.put(m, r.Sequence) }, nil
+}
+
+func (repo *repository) put(m *Manifest, sequence int64) {
+	d := m.Artifact.Manifest
+	if repo.visible[d] {
+		return
+	}
+	if repo.manifests[d] == nil {
+		for _, blob := range m.References {
+			repo.holders[blob] = addOnce(repo.holders[blob], d)
+		}
+		if m.Subject != "" {
+			repo.referrers[m.Subject] = addOnce(repo.referrers[m.Subject], d)
+		}
+	}
+	m.Bundle = repo.carriers[d]
+	repo.manifests[d], repo.visible[d] = m, true
+	switch m.Type {
+	case attest.ArtifactPatch:
+		repo.touched[d] = sequence
+	case attest.ArtifactBase:
+		repo.all = sequence
+	}
+}
+
+// addOnce returns list with d; what was handed out of list stays as it is.
+func addOnce(list []attest.Digest, d attest.Digest) []attest.Digest {
+	if slices.Contains(list, d) {
+		return list
+	}
+	return append(list, d)
+}
+
+func (s *State) tagMoved(_ ledger.Record, b *ledger.TagMoved) (change, error) {
+	repo := s.repositories[b.Repository]
+	switch {
+	case repo == nil:
+		return nil, fmt.Errorf("repository %q is not known", b.Repository)
+	case b.Tag == "":
+		return nil, fmt.Errorf("no tag")
+	case repo.manifests[b.Digest] == nil:
+		return nil, fmt.Errorf("manifest %s is not known in %s", b.Digest, b.Repository)
+	}
+	return func() { repo.tags[b.Tag] = b.Digest }, nil
+}
+
+// deleted hides a manifest with the tags that name it, or a tag alone. What is
+// hidden already stays so.
+func (s *State) deleted(r ledger.Record, b *ledger.Deleted) (change, error) {
+	repo := s.repositories[b.Repository]
+	switch {
+	case repo == nil:
+		return nil, fmt.Errorf("repository %q is not known", b.Repository)
+	case (b.Tag == "") == (b.Digest == ""):
+		return nil, fmt.Errorf("a tag or a manifest is deleted, and not both")
+	case b.Tag != "":
+		return func() { delete(repo.tags, b.Tag) }, nil
+	case repo.manifests[b.Digest] == nil:
+		return nil, fmt.Errorf("manifest %s is not known in %s", b.Digest, b.Repository)
+	}
+	return func() {
+		delete(repo.visible, b.Digest)
+		maps.DeleteFunc(repo.tags, func(_ string, d attest.Digest) bool { return d == b.Digest })
+		if repo.manifests[b.Digest].Type == attest.ArtifactPatch {
+			repo.touched[b.Digest] = r.Sequence
+		}
+	}, nil
+}
+
+// touch notes that what is known about a manifest changed. What is known of a
+// patch matters to that patch alone; anything else may be what other patches
+// and the records of hosts stand on.
+func (repo *repository) touch(about attest.Digest, sequence int64) {
+	if m := repo.manifests[about]; m != nil && m.Type == attest.ArtifactPatch {
+		repo.touched[about] = sequence
+		return
+	}
+	repo.all = sequence
+}
+
+func (repo *repository) touchAll(sequence int64) { repo.all = sequence }
+
+func (repo *repository) epoch(d attest.Digest) int64 { return max(repo.all, repo.touched[d]) }
+
+// Epoch returns the evidence epoch of an artifact: the sequence of the newest
+// record that changed what is known about it, its base, its environment, its
+// builder image, or the product's trust and revocations; 0: not known.
+func (s *State) Epoch(repository string, d attest.Digest) int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(repository)
+	if repo == nil {
+		return 0
+	}
+	return repo.epoch(d)
+}
+
+// Manifest returns a manifest that is visible: journaled, and not deleted.
+func (s *State) Manifest(repository string, d attest.Digest) (*Manifest, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(repository)
+	if repo == nil || !repo.visible[d] {
+		return nil, false
+	}
+	return repo.manifests[d], true
+}
+
+// Tag returns the visible manifest a tag names.
+func (s *State) Tag(repository, tag string) (attest.Digest, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(repository)
+	if repo == nil || !repo.visible[repo.tags[tag]] {
+		return "", false
+	}
+	return repo.tags[tag], true
+}
+
+// Tags returns the tags of a repository that name visible manifests, sorted.
+func (s *State) Tags(repository string) []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(repository)
+	if repo == nil {
+		return nil
+	}
+	var tags []string
+	for tag, d := range repo.tags {
+		if repo.visible[d] {
+			tags = append(tags, tag)
+		}
+	}
+	slices.Sort(tags)
+	return tags
+}
+
+// Repositories returns the repositories of the products that are served, sorted.
+func (s *State) Repositories() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var names []string
+	for name := range s.repositories {
+		if s.served(name) != nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Manifests returns the visible manifests of a repository of one artifact
+// type, sorted by digest.
+func (s *State) Manifests(repository, artifactType string) []*Manifest {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(repository)
+	if repo == nil {
+		return nil
+	}
+	var all []*Manifest
+	for d := range repo.visible {
+		if m := repo.manifests[d]; m.Type == artifactType {
+			all = append(all, m)
+		}
+	}
+	slices.SortFunc(all, byDigest)
+	return all
+}
+
+// Referencing returns the visible manifests of a repository that reference a
+// blob or manifest, sorted by digest.
+func (s *State) Referencing(repository string, blob attest.Digest) []*Manifest {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(repository)
+	if repo == nil {
+		return nil
+	}
+	return repo.pick(repo.holders[blob])
+}
+
+// Referrers returns the visible manifests of a repository whose subject is
+// this one, sorted by digest. The subject itself may be unknown.
+func (s *State) Referrers(repository string, subject attest.Digest) []*Manifest {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(repository)
+	if repo == nil {
+		return nil
+	}
+	return repo.pick(repo.referrers[subject])
+}
+
+// pick returns the visible ones of digests, sorted.
+func (repo *repository) pick(digests []attest.Digest) []*Manifest {
+	var all []*Manifest
+	for _, d := range digests {
+		if repo.visible[d] {
+			all = append(all, repo.manifests[d])
+		}
+	}
+	slices.SortFunc(all, byDigest)
+	return all
+}
+
+func byDigest(a, b *Manifest) int { return cmp.Compare(a.Artifact.Manifest, b.Artifact.Manifest) }

@@ -1,0 +1,160 @@
+package state
+
+import (
+	"fmt"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/policy"
+	"github.com/patchfit/patchfit/verify"
+)
+
+// trust is the trust policy in effect, in every form it is asked in.
+type trust struct {
+	policy    *attest.TrustPolicy
+	envelope  []byte
+	decisions *policy.Trust
+	verifier  *verify.Verifier
+	signers   map[attest.Digest]bool
+	earlier   []*verify.Verifier // of the policies before, newest first
+}
+
+func (s *State) trustPolicy(r ledger.Record, b *ledger.TrustPolicyAccepted) (change, error) {
+	envelope, err := s.blobs.Get(b.Envelope)
+	if err != nil {
+		return nil, fmt.Errorf("trust policy: %w", err)
+	}
+	next, err := NextTrustPolicy(s.trust.policy, envelope)
+	if err != nil {
+		return nil, err
+	}
+	if next.Version != b.Version {
+		return nil, fmt.Errorf("trust policy %s has version %d, the record says %d", b.Envelope, next.Version, b.Version)
+	}
+	t, err := s.trust.followedBy(next, envelope)
+	if err != nil {
+		return nil, err
+	}
+	var evidence map[*statement]*statement
+	if s.ready {
+		// A bundle that cannot be read now counts for nothing from here on,
+		// which denies; at the next start it is an error.
+		evidence, _ = s.verifyAgain(t.verifier)
+	} // else SetReady does it, once, for the last policy
+	return func() {
+		s.trust = t
+		s.reassess(evidence)
+		for _, repo := range s.repositories {
+			repo.touchAll(r.Sequence)
+		}
+	}, nil
+}
+
+// NextTrustPolicy opens the envelope of a trust policy that follows current:
+// signed by a threshold of current's roots and of its own, and of a higher
+// version. Where there is none yet, any policy that its own roots signed may
+// be the first.
+func NextTrustPolicy(current *attest.TrustPolicy, envelope []byte) (*attest.TrustPolicy, error) {
+	if current != nil {
+		return current.OpenNext(envelope)
+	}
+	e, err := attest.ParseEnvelope(envelope, attest.PolicyPayload)
+	if err != nil {
+		return nil, err
+	}
+	p, err := attest.ParseTrustPolicy(e.Payload)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := p.Roots.Digest()
+	if err != nil {
+		return nil, err
+	}
+	return attest.OpenTrustPolicy(envelope, roots)
+}
+
+func (t trust) followedBy(next *attest.TrustPolicy, envelope []byte) (trust, error) {
+	v, err := verify.New(next)
+	if err != nil {
+		return trust{}, err
+	}
+	out := trust{
+		policy: next, envelope: envelope, verifier: v,
+		decisions: policy.NewTrust(next, attest.DigestOf(envelope)),
+		signers:   make(map[attest.Digest]bool),
+	}
+	if t.verifier != nil {
+		out.earlier = append([]*verify.Verifier{t.verifier}, t.earlier...)
+	}
+	for _, signer := range next.Signers {
+		for _, k := range signer.Keys {
+			key, err := attest.ParsePublicKey(k.Key)
+			if err != nil {
+				return trust{}, fmt.Errorf("signer %q: %w", signer.Name, err)
+			}
+			out.signers[key.ID()] = true
+		}
+	}
+	return out, nil
+}
+
+// product takes a product that the trust policy names; the pair stays, and is
+// served while the policy in effect names it.
+func (s *State) product(_ ledger.Record, b *ledger.ProductAdded) (change, error) {
+	if was, ok := s.products[b.Product]; ok {
+		return nil, fmt.Errorf("product %s was added before, in repository %s", b.Product, was)
+	}
+	if s.repositories[b.Repository] != nil {
+		return nil, fmt.Errorf("repository %s belongs to another product", b.Repository)
+	}
+	return func() {
+		s.products[b.Product] = b.Repository
+		repo := newRepository(b.Repository, b.Product)
+		repo.revoke(s.trust.decisions)
+		s.repositories[b.Repository] = repo
+	}, nil
+}
+
+// Product returns the id of the product that lives in a repository: an admin
+// added it, and the trust policy in effect names it.
+func (s *State) Product(repository string) (id string, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(repository)
+	if repo == nil {
+		return "", false
+	}
+	return repo.product, true
+}
+
+// Repository returns the repository of a product that is served.
+func (s *State) Repository(product string) (repository string, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(s.products[product])
+	if repo == nil {
+		return "", false
+	}
+	return repo.name, true
+}
+
+// served returns a repository whose product is added and trusted, or nil.
+func (s *State) served(name string) *repository {
+	repo := s.repositories[name]
+	if repo == nil {
+		return nil
+	}
+	p, ok := s.trust.decisions.ProductFor(name)
+	if !ok || p.ID != repo.product {
+		return nil
+	}
+	return repo
+}
+
+// Added reports whether a product, or another one in the same repository, was
+// ever added: neither can be added again.
+func (s *State) Added(product, repository string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.products[product] != "" || s.repositories[repository] != nil
+}
