@@ -1,0 +1,231 @@
+package build
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/patchfit/patchfit/attest"
+)
+
+// Facts are what an ELF file says of itself, and the digests of its bytes.
+type Facts struct {
+	File      attest.File
+	Target    attest.Target
+	Soname    string        // "" where it has none
+	BuildID   string        // GNU build-id in lower-case hex; "" where it has none
+	Needed    []string      // sonames of the libraries it needs, in order
+	Functions []string      // exported functions, sorted
+	Imports   []string      // undefined symbols, sorted
+	Code      attest.Digest // of its executable sections' bytes, in order
+	Unsigned  attest.Digest // of the file without an appended signature
+}
+
+const maxELF = 1 << 30
+
+// ReadELF returns the facts about the ELF file at path.
+func ReadELF(path string) (*Facts, error) {
+	b, err := readWhole(path, maxELF)
+	if err != nil {
+		return nil, err
+	}
+	f, err := ParseELF(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, nil
+}
+
+func readWhole(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%s: %d bytes exceed the limit of %d", path, info.Size(), limit)
+	}
+	return os.ReadFile(path)
+}
+
+// ParseELF returns the facts about the ELF file that b is.
+func ParseELF(b []byte) (*Facts, error) {
+	f, err := elf.NewFile(bytes.NewReader(b))
+	if err != nil {
+		return nil, fmt.Errorf("not a readable ELF file: %w", err)
+	}
+	facts := &Facts{
+		File:     attest.File{Digest: attest.DigestOf(b), Size: int64(len(b))},
+		Target:   target(f.FileHeader),
+		Unsigned: attest.DigestOf(unsigned(b)),
+	}
+	if facts.BuildID, err = buildID(f); err != nil {
+		return nil, err
+	}
+	if facts.Code, err = code(f); err != nil {
+		return nil, err
+	}
+	if err := facts.dynamic(f); err != nil {
+		return nil, err
+	}
+	return facts, facts.symbols(f)
+}
+
+// target says what machine a file is for, in the words of its header.
+func target(h elf.FileHeader) attest.Target {
+	t := attest.Target{
+		Architecture: strings.ToLower(strings.TrimPrefix(h.Machine.String(), "EM_")),
+		ByteOrder:    "little",
+		WordSize:     64,
+		ABI:          strings.ToLower(strings.TrimPrefix(h.OSABI.String(), "ELFOSABI_")),
+	}
+	if h.Data == elf.ELFDATA2MSB {
+		t.ByteOrder = "big"
+	}
+	if h.Class == elf.ELFCLASS32 {
+		t.WordSize = 32
+	}
+	switch h.OSABI {
+	case elf.ELFOSABI_NONE:
+		t.ABI = "sysv"
+	case elf.ELFOSABI_LINUX:
+		t.ABI = "gnu"
+	}
+	return t
+}
+
+func (f *Facts) dynamic(e *elf.File) error {
+	names, err := e.DynString(elf.DT_SONAME)
+	if err == nil {
+		f.Needed, err = e.DynString(elf.DT_NEEDED)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the dynamic section: %w", err)
+	}
+	if len(names) > 0 {
+		f.Soname = names[0]
+	}
+	return nil
+}
+
+// symbols reads the dynamic symbols, or all of them in an object that has not
+// been linked.
+func (f *Facts) symbols(e *elf.File) error {
+	read := e.DynamicSymbols
+	if e.Type == elf.ET_REL {
+		read = e.Symbols
+	}
+	list, err := read()
+	if err != nil && !errors.Is(err, elf.ErrNoSymbols) {
+		return fmt.Errorf("reading the symbols: %w", err)
+	}
+	f.Functions, f.Imports = []string{}, []string{}
+	for _, s := range list {
+		bind := elf.ST_BIND(s.Info)
+		switch {
+		case s.Name == "" || bind == elf.STB_LOCAL:
+		case s.Section == elf.SHN_UNDEF:
+			f.Imports = append(f.Imports, s.Name)
+		case elf.ST_TYPE(s.Info) == elf.STT_FUNC || elf.ST_TYPE(s.Info) == elf.STT_GNU_IFUNC:
+			f.Functions = append(f.Functions, s.Name)
+		}
+	}
+	slices.Sort(f.Functions)
+	slices.Sort(f.Imports)
+	f.Functions, f.Imports = slices.Compact(f.Functions), slices.Compact(f.Imports)
+	return nil
+}
+
+// code returns the digest of the executable sections' bytes, in order.
+func code(f *elf.File) (attest.Digest, error) {
+	sum := sha256.New()
+	for _, s := range f.Sections {
+		if s.Flags&elf.SHF_EXECINSTR == 0 || s.Type == elf.SHT_NOBITS {
+			continue
+		}
+		b, err := s.Data()
+		if err != nil {
+			return "", fmt.Errorf("reading section %s: %w", s.Name, err)
+		}
+		sum.Write(b)
+	}
+	return attest.DigestFromSum(sum.Sum(nil)), nil
+}
+
+// noteGNUBuildID is the type of the note that holds a build-id.
+const noteGNUBuildID = 3
+
+// buildID returns the GNU build-id in hex, "" where the file has none.
+func buildID(f *elf.File) (string, error) {
+	for _, s := range f.Sections {
+		if s.Type != elf.SHT_NOTE {
+			continue
+		}
+		b, err := s.Data()
+		if err != nil {
+			return "", fmt.Errorf("reading section %s: %w", s.Name, err)
+		}
+		if id := findNote(b, f.ByteOrder); len(id) > 0 {
+			return hex.EncodeToString(id), nil
+		}
+	}
+	return "", nil
+}
+
+// findNote walks ELF notes: sizes of name and description, type, then both,
+// each padded to four bytes (System V ABI, Note Section).
+func findNote(b []byte, order binary.ByteOrder) []byte {
+	for len(b) >= 12 {
+		name, desc, typ := uint64(order.Uint32(b)), uint64(order.Uint32(b[4:])), order.Uint32(b[8:])
+		b = b[12:]
+		padded := (name + 3) &^ 3
+		if padded+desc > uint64(len(b)) {
+			return nil
+		}
+		if typ == noteGNUBuildID && string(b[:name]) == "GNU\x00" {
+			return b[padded : padded+desc]
+		}
+		b = b[min(uint64(len(b)), padded+(desc+3)&^3):]
+	}
+	return nil
+}
+
+// moduleMagic ends a kernel module with an appended signature; before it come
+// the signature and 12 bytes whose last four are its size (Linux,
+// include/linux/module_signature.h).
+const moduleMagic = "~Module signature appended~\n"
+
+// unsigned returns b without an appended signature.
+func unsigned(b []byte) []byte {
+	rest, ok := bytes.CutSuffix(b, []byte(moduleMagic))
+	if !ok || len(rest) < 12 {
+		return b
+	}
+	size := uint64(binary.BigEndian.Uint32(rest[len(rest)-4:]))
+	rest = rest[:len(rest)-12]
+	if size > uint64(len(rest)) {
+		return b
+	}
+	return rest[:uint64(len(rest))-size]
+}
+
+// digestFile returns the digest of the file at path.
+func digestFile(path string) (attest.Digest, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return attest.DigestFromSum(sum.Sum(nil)), nil
+}

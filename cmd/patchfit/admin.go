@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patchfit/patchfit/registry/api"
+)
+
+func (a *app) adminCommand() *cobra.Command {
+	return group("admin", "say who and what there is on a server (role admin)",
+		a.adminProductCommand(), a.adminPrincipalCommand(), a.adminGrantCommand(), a.adminTokenCommand(), a.adminHostCommand())
+}
+
+func (a *app) adminProductCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "product ID",
+		Short: "serve a product that the trust policy names",
+		Args:  exactly("product ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect("")
+			if err != nil {
+				return err
+			}
+			v, err := s.client.AddProduct(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.print(v, func(w io.Writer) { fmt.Fprintf(w, "serving product %s in %s\n", v.Product, v.Repository) })
+		},
+	}
+}
+
+func (a *app) adminPrincipalCommand() *cobra.Command {
+	var name, key string
+	cmd := &cobra.Command{
+		Use:   "principal --name NAME --key FILE.pub",
+		Short: "make a person or robot known by a public key; prints the id to log in with",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			k, err := readPublic(key)
+			if err != nil {
+				return err
+			}
+			s, err := a.connect("")
+			if err != nil {
+				return err
+			}
+			v, err := s.client.AddPrincipal(cmd.Context(), name, k)
+			if err != nil {
+				return err
+			}
+			return a.print(v, func(w io.Writer) { fmt.Fprintln(w, v.Principal) })
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "a label for people")
+	cmd.Flags().StringVar(&key, "key", "", "public key file")
+	required(cmd, "name", "key")
+	return cmd
+}
+
+func (a *app) adminGrantCommand() *cobra.Command {
+	var g api.Grant
+	cmd := &cobra.Command{
+		Use:   "grant --principal ID --product ID --role ROLE",
+		Short: "give a principal a role in a product, or take it",
+		Long: `Give a principal a role in a product, or take it with --revoke.
+Roles: publisher, auditor, admin. Product "*" goes with admin only. Hosts get
+their role by enrolling.`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.connect("")
+			if err != nil {
+				return err
+			}
+			if err := s.client.Grant(cmd.Context(), g); err != nil {
+				return err
+			}
+			v := struct {
+				SchemaVersion int `json:"schemaVersion"`
+				api.Grant
+			}{1, g}
+			return a.print(v, func(w io.Writer) {
+				verb := "has"
+				if g.Revoke {
+					verb = "no longer has"
+				}
+				fmt.Fprintf(w, "%s %s role %s in %s\n", g.Principal, verb, g.Role, g.Product)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&g.Principal, "principal", "", "id of the principal")
+	f.StringVar(&g.Product, "product", "", "product id, or *")
+	f.StringVar(&g.Role, "role", "", "publisher, auditor or admin")
+	f.BoolVar(&g.Revoke, "revoke", false, "take the role away")
+	required(cmd, "principal", "product", "role")
+	return cmd
+}
+
+func (a *app) adminTokenCommand() *cobra.Command {
+	var products []string
+	var ttl time.Duration
+	cmd := &cobra.Command{
+		Use:   "token --product ID",
+		Short: "make a token with which one host can enrol, once",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.connect("")
+			if err != nil {
+				return err
+			}
+			v, err := s.client.NewEnrolmentToken(cmd.Context(), products, ttl)
+			if err != nil {
+				return err
+			}
+			return a.print(v, func(w io.Writer) {
+				fmt.Fprintln(w, v.Token)
+				a.note("token %s is good for one host until %s; give it to patchfit-agent enroll", v.ID, v.Expires.Format(time.RFC3339))
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&products, "product", nil, "product id the host will be in; repeat for each")
+	f.DurationVar(&ttl, "ttl", time.Hour, "how long the token is good for, at most 24h")
+	required(cmd, "product")
+	return cmd
+}
+
+func (a *app) adminHostCommand() *cobra.Command {
+	var state string
+	cmd := &cobra.Command{
+		Use:   "host ID",
+		Short: "show a host, or set its state",
+		Args:  exactly("host ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect("")
+			if err != nil {
+				return err
+			}
+			if state != "" {
+				if err := s.client.SetHostState(cmd.Context(), args[0], state); err != nil {
+					return err
+				}
+			}
+			v, err := s.client.Host(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.print(v, func(w io.Writer) { hostText(w, v) })
+		},
+	}
+	cmd.Flags().StringVar(&state, "state", "", "active, suspended or revoked; a revoked host never comes back")
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if state != "" && state != api.HostActive && state != api.HostSuspended && state != api.HostRevoked {
+			return usageError{errors.New("state " + state + " is not active, suspended or revoked"), ""}
+		}
+		return run(cmd, args)
+	}
+	return cmd
+}
+
+func hostText(w io.Writer, h *api.Host) {
+	rows := [][]string{{"host", h.Host}, {"name", h.Name}, {"state", h.State}, {"products", strings.Join(h.Products, ", ")}}
+	if h.Cloned {
+		rows = append(rows, []string{"cloned", "its key is used by two machines"})
+	}
+	if h.Record == nil {
+		rows = append(rows, []string{"record", "none yet"})
+	} else {
+		rows = append(rows, []string{"record", fmt.Sprintf("%d, received %s", h.Record.Sequence, h.Record.Received.Format(time.RFC3339))})
+	}
+	for _, b := range h.Bases {
+		rows = append(rows, []string{"runs", b.Repository + "@" + string(b.Manifest)})
+	}
+	cells(w, rows)
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/publish"
+	"github.com/patchfit/patchfit/internal/strictjson"
+	"github.com/patchfit/patchfit/registry/api"
+)
+
+// typeNames are the predicate types a person can call by a short name.
+func typeNames() map[string]string {
+	return map[string]string{
+		"provenance":  attest.TypeProvenance,
+		"environment": attest.TypeEnvironment,
+		"base":        attest.TypeBase,
+		"livepatch":   attest.TypeLivePatch,
+	}
+}
+
+// typeName returns a predicate type as people say it.
+func typeName(typ string) string {
+	if typ == attest.TypeProvenance {
+		return "provenance"
+	}
+	if i := strings.Index(typ, "/attestation/"); i >= 0 {
+		return typ[i+len("/attestation/"):]
+	}
+	return typ
+}
+
+func (a *app) attestCommand() *cobra.Command {
+	var p publishFlags
+	var typ, predicate string
+	cmd := &cobra.Command{
+		Use:   "attest REFERENCE --type TYPE --predicate FILE --key FILE",
+		Short: "make one statement about an artifact: sign, log, timestamp, attach",
+		Long: `Make one statement about an artifact in a repository. TYPE is a predicate type's
+URI, or one of provenance, environment, base, livepatch; the predicate is JSON
+and is checked strictly where the type is one of these. A type nobody knows is
+kept and shown to publishers and auditors, and is never evidence.`,
+		Args: exactly("REFERENCE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ref, err := parseReference(args[0])
+			if err != nil {
+				return err
+			}
+			if err := ref.named(); err != nil {
+				return err
+			}
+			b, err := os.ReadFile(predicate)
+			if err != nil {
+				return fmt.Errorf("reading the predicate: %w", err)
+			}
+			if b, err = strictjson.Canonicalize(b); err != nil {
+				return fmt.Errorf("reading the predicate %s: %w", predicate, err)
+			}
+			if full, ok := typeNames()[typ]; ok {
+				typ = full
+			}
+			pub, err := a.publisher(cmd.Context(), &p, ref, predicate)
+			if err != nil {
+				return err
+			}
+			return a.published(pub.Attest(cmd.Context(), ref.name(), typ, b))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&typ, "type", "", "predicate type: a URI or a short name")
+	f.StringVar(&predicate, "predicate", "", "file with the predicate's JSON")
+	p.signing(cmd)
+	required(cmd, "type", "predicate", "key")
+	return cmd
+}
+
+type revokeAnswer struct {
+	SchemaVersion int           `json:"schemaVersion"`
+	Product       string        `json:"product"`
+	Kind          string        `json:"kind"`
+	Digest        attest.Digest `json:"digest"`
+	Payload       attest.Digest `json:"payload"`
+	LogIndex      int64         `json:"logIndex"`
+	Sequence      int64         `json:"sequence"` // of the journal record at which it took effect
+}
+
+func (a *app) revokeCommand() *cobra.Command {
+	var p publishFlags
+	var r attest.Revocation
+	var digest string
+	cmd := &cobra.Command{
+		Use:   "revoke --to REPOSITORY --kind KIND --digest DIGEST --reason TEXT --key FILE",
+		Short: "revoke a statement, an artifact, a key, an environment or a builder image",
+		Long: `Revoke something in a product, for ever. It takes effect with the server's record
+of it. KIND says what DIGEST is of:
+
+  payload        a statement's bytes
+  subject        an artifact's manifest
+  key            a signing key's SPKI DER
+  environment    an environment
+  builder-image  a builder image's manifest`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if r.Digest, err = digestOrUsage(digest); err != nil {
+				return err
+			}
+			_, pub, err := a.publishTo(cmd.Context(), &p, "revocation")
+			if err != nil {
+				return err
+			}
+			s, done, err := pub.Revoke(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			return a.revoked(pub.Product(), r, s, done)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&p.to, "to", "", "repository of the product: [HOST/]NAME")
+	f.StringVar(&r.Kind, "kind", "", "payload, subject, key, environment or builder-image")
+	f.StringVar(&digest, "digest", "", "what is revoked")
+	f.StringVar(&r.Reason, "reason", "", "why, in one line, for people")
+	p.signing(cmd)
+	required(cmd, "to", "kind", "digest", "reason", "key")
+	return cmd
+}
+
+func (a *app) revoked(product string, r attest.Revocation, s *publish.Statement, done *api.Revoked) error {
+	v := revokeAnswer{1, product, r.Kind, r.Digest, s.Payload, s.LogIndex, done.Sequence}
+	return a.print(v, func(w io.Writer) {
+		fmt.Fprintf(w, "revoked %s %s: record %d, log index %d\n", r.Kind, r.Digest, done.Sequence, s.LogIndex)
+	})
+}

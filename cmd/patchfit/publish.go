@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/build"
+	"github.com/patchfit/patchfit/internal/publish"
+	"github.com/patchfit/patchfit/internal/term"
+)
+
+func (a *app) publishCommand() *cobra.Command {
+	cmd := group("publish", "take an artifact the whole way: push, sign, log, timestamp, attach",
+		a.publishImageCommand(), a.publishBaseCommand(), a.publishPatchCommand())
+	cmd.Long = `Take a builder image, a base or a live patch the whole way: push it, make its
+statements, sign them, have them logged and timestamped, and attach the bundles.
+
+A publish that was interrupted goes on where it was when it is run again, and
+logs nothing twice: signed envelopes are kept in .patchfit next to the file, or
+in the directory $PATCHFIT_STATE.`
+	return cmd
+}
+
+// publishFlags are the flags of everything that signs.
+type publishFlags struct {
+	to      string
+	key     string
+	product string
+	builder string
+	capture string
+}
+
+func (p *publishFlags) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&p.to, "to", "", "repository of the product, and a tag if it shall have one: [HOST/]NAME[:TAG]")
+	f.StringVar(&p.builder, "builder-id", "", "URI of who ran the build, for provenance (default: "+publish.BuilderID+")")
+	p.signing(cmd)
+	required(cmd, "to", "key")
+}
+
+// signing registers what making a statement needs.
+func (p *publishFlags) signing(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&p.key, "key", "", "private key file that signs statements")
+	f.StringVar(&p.product, "product", "", "product id (default: as the trust policy pinned at login has it)")
+}
+
+// publisher connects to the server of ref and prepares to publish. near is
+// next to where the state is kept.
+func (a *app) publisher(ctx context.Context, p *publishFlags, ref reference, near string) (*publish.Publisher, error) {
+	signer, err := loadKey(p.key)
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.connect(ref.server)
+	if err != nil {
+		return nil, err
+	}
+	product, err := s.product(ctx, p.product, ref.repository)
+	if err != nil {
+		return nil, err
+	}
+	state, err := stateDir(near)
+	if err != nil {
+		return nil, err
+	}
+	return publish.New(
+		publish.Config{Server: s.client, Repository: ref.repository, Product: product, Signer: signer, State: state},
+		&publish.Options{BuilderID: p.builder, Progress: term.NewProgress(a.stderr)},
+	)
+}
+
+const envState = "PATCHFIT_STATE"
+
+// stateDir returns where an interrupted publish of the file near leaves what
+// it has.
+func stateDir(near string) (string, error) {
+	if dir := os.Getenv(envState); dir != "" {
+		return dir, nil
+	}
+	abs, err := filepath.Abs(near)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(filepath.Dir(abs), ".patchfit"), nil
+}
+
+func (a *app) publishImageCommand() *cobra.Command {
+	var p publishFlags
+	cmd := &cobra.Command{
+		Use:   "builder-image DIR --to REPOSITORY --key FILE",
+		Short: "publish a builder image that env capture --pack made",
+		Args:  exactly("DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := build.OpenLayout(args[0])
+			if err != nil {
+				return err
+			}
+			ref, pub, err := a.publishTo(cmd.Context(), &p, args[0])
+			if err != nil {
+				return err
+			}
+			return a.published(pub.BuilderImage(cmd.Context(), l, ref.tag))
+		},
+	}
+	p.register(cmd)
+	return cmd
+}
+
+func (a *app) publishTo(ctx context.Context, p *publishFlags, near string) (reference, *publish.Publisher, error) {
+	ref, err := parseReference(p.to)
+	if err != nil {
+		return ref, nil, err
+	}
+	if ref.digest != "" {
+		return ref, nil, usageError{fmt.Errorf("--to %s has a digest; the digest is what publish makes", p.to), ""}
+	}
+	pub, err := a.publisher(ctx, p, ref, near)
+	return ref, pub, err
+}
+
+// file reads the capture that belongs to a file.
+func (p *publishFlags) file(path, tag string) (publish.File, error) {
+	b, err := os.ReadFile(p.capture)
+	if err != nil {
+		return publish.File{}, fmt.Errorf("reading the capture: %w", err)
+	}
+	c, err := build.ParseCapture(b)
+	if err != nil {
+		return publish.File{}, fmt.Errorf("reading the capture %s: %w", p.capture, err)
+	}
+	return publish.File{Path: path, Capture: c, Tag: tag}, nil
+}
+
+func (p *publishFlags) captured(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&p.capture, "capture", "", "file that env capture wrote for the build")
+	required(cmd, "capture")
+}
+
+func (a *app) publishBaseCommand() *cobra.Command {
+	var p publishFlags
+	cmd := &cobra.Command{
+		Use:   "base FILE --capture FILE --to REPOSITORY --key FILE",
+		Short: "publish a base, its environment, and what its base authority says",
+		Args:  exactly("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ref, pub, err := a.publishTo(cmd.Context(), &p, args[0])
+			if err != nil {
+				return err
+			}
+			f, err := p.file(args[0], ref.tag)
+			if err != nil {
+				return err
+			}
+			return a.published(pub.Base(cmd.Context(), f))
+		},
+	}
+	p.captured(cmd)
+	p.register(cmd)
+	return cmd
+}
+
+func (a *app) publishPatchCommand() *cobra.Command {
+	var p publishFlags
+	var patch publish.Patch
+	var replaces, requires, conflicts []string
+	cmd := &cobra.Command{
+		Use:   "patch FILE --capture FILE --base TAG|DIGEST --to REPOSITORY --key FILE",
+		Short: "publish a live patch for a base that is published already",
+		Args:  exactly("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, list := range []struct {
+				from []string
+				to   *[]attest.Digest
+			}{{replaces, &patch.Replaces}, {requires, &patch.Requires}, {conflicts, &patch.Conflicts}} {
+				for _, s := range list.from {
+					d, err := digestOrUsage(s)
+					if err != nil {
+						return err
+					}
+					*list.to = append(*list.to, d)
+				}
+			}
+			ref, pub, err := a.publishTo(cmd.Context(), &p, args[0])
+			if err != nil {
+				return err
+			}
+			if patch.File, err = p.file(args[0], ref.tag); err != nil {
+				return err
+			}
+			return a.published(pub.Patch(cmd.Context(), patch))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&patch.Base, "base", "", "tag or digest of the base in the repository")
+	f.StringArrayVar(&patch.Fixes, "fixes", nil, "CVE id the patch fixes; repeat for each")
+	f.StringArrayVar(&replaces, "replaces", nil, "digest of a patch this one replaces; repeat for each")
+	f.StringArrayVar(&requires, "requires", nil, "digest of a patch this one needs; repeat for each")
+	f.StringArrayVar(&conflicts, "conflicts", nil, "digest of a patch this one cannot go with; repeat for each")
+	f.BoolVar(&patch.Revertible, "revertible", false, "the patch can be taken back without a restart")
+	required(cmd, "base")
+	p.captured(cmd)
+	p.register(cmd)
+	return cmd
+}
+
+// published prints what is on the server now.
+func (a *app) published(r *publish.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	return a.print(r, func(w io.Writer) { publishedText(w, term.Marks(w), r) })
+}
+
+func publishedText(w io.Writer, m term.Marker, r *publish.Result) {
+	var rows [][]string
+	for _, x := range r.Artifacts {
+		name := r.Repository + "@" + string(x.Digest)
+		if x.Tag != "" {
+			name += "  (" + x.Tag + ")"
+		}
+		rows = append(rows, []string{"pushed", x.Role, name})
+	}
+	for _, s := range r.Statements {
+		rows = append(rows, []string{"admitted", typeName(s.Type), "about " + s.Subject.Short() + ", log index " + strconv.FormatInt(s.LogIndex, 10)})
+	}
+	for _, row := range rows {
+		fmt.Fprintf(w, "%s ", m.Tick)
+		cells(w, [][]string{{fmt.Sprintf("%-9s", row[0]), fmt.Sprintf("%-15s", row[1]), row[2]}})
+	}
+}

@@ -1,0 +1,326 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/build"
+)
+
+// mediaFile is the media type of the one file of a base or a patch.
+const mediaFile = "application/octet-stream"
+
+// BuilderImage publishes a builder image and its provenance.
+func (p *Publisher) BuilderImage(ctx context.Context, l *build.Layout, tag string) (*Result, error) {
+	defer p.progress.Clear()
+	for _, d := range append([]ocispec.Descriptor{l.Config}, l.Layers...) {
+		if err := p.pushBlob(ctx, "builder image", d, func() (io.ReadCloser, error) { return l.Blob(d) }); err != nil {
+			return nil, err
+		}
+	}
+	d := descriptor(l.MediaType, l.Manifest)
+	if err := p.pushManifest(ctx, "builder image", d, l.Manifest, ""); err != nil {
+		return nil, err
+	}
+	r := p.result()
+	r.Artifacts = append(r.Artifacts, Artifact{Role: "builder-image", Digest: l.Digest, Tag: tag})
+	if err := p.say(ctx, r, d, claim{attest.TypeProvenance, []attest.Subject{{Digest: l.Digest}}, p.imageProvenance(l)}); err != nil {
+		return nil, err
+	}
+	return r, p.tag(ctx, "builder image", d, l.Manifest, tag)
+}
+
+// say makes a statement and adds it to the result.
+func (p *Publisher) say(ctx context.Context, r *Result, subject ocispec.Descriptor, c claim) error {
+	s, err := p.attach(ctx, subject, c)
+	if err != nil {
+		return err
+	}
+	r.Statements = append(r.Statements, *s)
+	return nil
+}
+
+// tag lets a tag name a manifest, once everything said about it is admitted.
+func (p *Publisher) tag(ctx context.Context, what string, d ocispec.Descriptor, raw []byte, tag string) error {
+	if tag == "" {
+		return nil
+	}
+	return p.pushManifest(ctx, what, d, raw, tag)
+}
+
+// environment publishes the artifact of an environment, attached to its builder
+// image, and environment/v1.
+func (p *Publisher) environment(ctx context.Context, r *Result, env *attest.Environment) (ocispec.Descriptor, error) {
+	none := ocispec.Descriptor{}
+	body, err := env.Canonical()
+	if err != nil {
+		return none, err
+	}
+	image, err := p.repo.manifest(ctx, string(env.BuilderImage))
+	if err != nil {
+		return none, fmt.Errorf("builder image %s, which the environment names: %w", env.BuilderImage, err)
+	}
+	config := descriptor(attest.MediaEnvironment, body)
+	raw, d, err := encode(ocispec.Manifest{
+		ArtifactType: attest.ArtifactEnv,
+		Config:       config,
+		Layers:       []ocispec.Descriptor{emptyConfig()},
+		Subject:      plain(image.descriptor),
+	})
+	if err != nil {
+		return none, err
+	}
+	if err := p.pushBytes(ctx, "environment", config, body); err != nil {
+		return none, err
+	}
+	if err := p.pushBytes(ctx, "environment", emptyConfig(), emptyJSON()); err != nil {
+		return none, err
+	}
+	if err := p.pushManifest(ctx, "environment", d, raw, ""); err != nil {
+		return none, err
+	}
+	r.Artifacts = append(r.Artifacts, Artifact{Role: "environment", Digest: attest.Digest(d.Digest), File: attest.Digest(config.Digest)})
+	subjects := []attest.Subject{{Digest: attest.Digest(d.Digest)}, {Digest: attest.Digest(config.Digest)}}
+	return d, p.say(ctx, r, d, claim{attest.TypeEnvironment, subjects, env})
+}
+
+// A File is a base or a patch on its way: the linked file and the capture of
+// its build.
+type File struct {
+	Path    string
+	Capture *build.Capture
+	Tag     string
+}
+
+// check reads the file and holds it to its capture.
+func (f File) check() (*build.Facts, error) {
+	facts, err := build.ReadELF(f.Path)
+	if err != nil {
+		return nil, err
+	}
+	if f.Capture.Artifact.Digest != facts.File.Digest {
+		return nil, fmt.Errorf("%s is not what the captured build made: it is %s, that made %s", f.Path, facts.File.Digest, f.Capture.Artifact.Digest)
+	}
+	return facts, nil
+}
+
+// Base publishes a base, its environment, and what the base authority says
+// about them.
+func (p *Publisher) Base(ctx context.Context, f File) (*Result, error) {
+	defer p.progress.Clear()
+	facts, err := f.check()
+	if err != nil {
+		return nil, err
+	}
+	if facts.BuildID == "" {
+		return nil, fmt.Errorf("%s has no GNU build-id, so hosts cannot tell that they run it; link it with -Wl,--build-id", f.Path)
+	}
+	r := p.result()
+	env, err := p.environment(ctx, r, f.Capture.Environment)
+	if err != nil {
+		return nil, err
+	}
+	d, raw, err := p.file(ctx, r, oneFile{f, "base", attest.ArtifactBase, env, facts})
+	if err != nil {
+		return nil, err
+	}
+	base := &attest.Base{
+		Product:      p.config.Product,
+		Kind:         attest.BaseELFLibrary,
+		File:         facts.File,
+		Environment:  f.Capture.EnvironmentDigest,
+		Target:       facts.Target,
+		Measurements: []attest.Measurement{{Kind: attest.MeasureELFFile, Digest: facts.File.Digest, BuildID: facts.BuildID}},
+	}
+	subjects := fileSubjects(d, facts)
+	if err := p.say(ctx, r, d, claim{attest.TypeBase, subjects, base}); err != nil {
+		return nil, err
+	}
+	if err := p.say(ctx, r, d, claim{attest.TypeProvenance, subjects, p.provenance(f.Capture)}); err != nil {
+		return nil, err
+	}
+	return r, p.tag(ctx, "base", d, raw, f.Tag)
+}
+
+func fileSubjects(d ocispec.Descriptor, facts *build.Facts) []attest.Subject {
+	return []attest.Subject{{Digest: attest.Digest(d.Digest)}, {Digest: facts.File.Digest}}
+}
+
+// oneFile is the artifact of a base or a patch.
+type oneFile struct {
+	File
+	role    string
+	typ     string // artifactType
+	subject ocispec.Descriptor
+	facts   *build.Facts
+}
+
+// file pushes the artifact of a base or a patch and returns its manifest.
+func (p *Publisher) file(ctx context.Context, r *Result, o oneFile) (ocispec.Descriptor, []byte, error) {
+	layer := ocispec.Descriptor{
+		MediaType:   mediaFile,
+		Digest:      digest.Digest(o.facts.File.Digest),
+		Size:        o.facts.File.Size,
+		Annotations: map[string]string{ocispec.AnnotationTitle: filepath.Base(o.Path)},
+	}
+	raw, d, err := encode(ocispec.Manifest{
+		ArtifactType: o.typ,
+		Config:       emptyConfig(),
+		Layers:       []ocispec.Descriptor{layer},
+		Subject:      plain(o.subject),
+	})
+	if err != nil {
+		return d, nil, err
+	}
+	if err := p.pushBlob(ctx, o.role, layer, func() (io.ReadCloser, error) { return os.Open(o.Path) }); err != nil {
+		return d, nil, err
+	}
+	if err := p.pushBytes(ctx, o.role, emptyConfig(), emptyJSON()); err != nil {
+		return d, nil, err
+	}
+	r.Artifacts = append(r.Artifacts, Artifact{Role: o.role, Digest: attest.Digest(d.Digest), File: o.facts.File.Digest, Tag: o.Tag})
+	return d, raw, p.pushManifest(ctx, o.role, d, raw, "")
+}
+
+// A Patch is a live patch on its way.
+type Patch struct {
+	File
+	Base       string // tag or digest of its base in the repository
+	Fixes      []string
+	Replaces   []attest.Digest
+	Requires   []attest.Digest
+	Conflicts  []attest.Digest
+	Revertible bool
+}
+
+// Patch publishes a live patch for a base that is published already. A patch
+// that was built in another environment is a [*build.MismatchError] and is not
+// pushed.
+func (p *Publisher) Patch(ctx context.Context, patch Patch) (*Result, error) {
+	defer p.progress.Clear()
+	facts, err := patch.check()
+	if err != nil {
+		return nil, err
+	}
+	base, err := p.repo.manifest(ctx, patch.Base)
+	if err != nil {
+		return nil, fmt.Errorf("base %s: %w", patch.Base, err)
+	}
+	if base.ArtifactType != attest.ArtifactBase || len(base.Layers) != 1 || base.Subject == nil {
+		return nil, fmt.Errorf("%s is no base: its type is %q", patch.Base, base.ArtifactType)
+	}
+	if err := p.fits(ctx, base, patch.Capture); err != nil {
+		return nil, err
+	}
+	r := p.result()
+	d, raw, err := p.file(ctx, r, oneFile{patch.File, "live-patch", attest.ArtifactPatch, base.descriptor, facts})
+	if err != nil {
+		return nil, err
+	}
+	subjects := fileSubjects(d, facts)
+	if err := p.say(ctx, r, d, claim{attest.TypeLivePatch, subjects, patch.predicate(p.config.Product, base, facts)}); err != nil {
+		return nil, err
+	}
+	if err := p.say(ctx, r, d, claim{attest.TypeProvenance, subjects, p.provenance(patch.Capture)}); err != nil {
+		return nil, err
+	}
+	return r, p.tag(ctx, "live patch", d, raw, patch.Tag)
+}
+
+// fits compares the environment a patch was built in with its base's.
+func (p *Publisher) fits(ctx context.Context, base *manifest, c *build.Capture) error {
+	m, err := p.repo.manifest(ctx, string(base.Subject.Digest))
+	if err != nil {
+		return fmt.Errorf("the base's environment: %w", err)
+	}
+	if string(m.Config.Digest) == string(c.EnvironmentDigest) {
+		return nil
+	}
+	raw, err := p.repo.blob(ctx, m.Config, attest.MaxEnvironment)
+	if err != nil {
+		return fmt.Errorf("the base's environment: %w", err)
+	}
+	env, err := attest.ParseEnvironment(raw)
+	if err != nil {
+		return fmt.Errorf("the base's environment: %w", err)
+	}
+	return &build.MismatchError{Differences: env.Diff(c.Environment)}
+}
+
+func (l Patch) predicate(product string, base *manifest, facts *build.Facts) *attest.LivePatch {
+	return &attest.LivePatch{
+		Product:     product,
+		Kind:        attest.PatchELFTest,
+		Base:        base.digest(),
+		BaseFile:    attest.Digest(base.Layers[0].Digest),
+		Environment: l.Capture.EnvironmentDigest,
+		File:        facts.File,
+		Unsigned:    facts.Unsigned,
+		Code:        facts.Code,
+		Functions:   facts.Functions,
+		Imports:     facts.Imports,
+		Fixes:       l.Fixes,
+		Replaces:    l.Replaces,
+		Requires:    l.Requires,
+		Conflicts:   l.Conflicts,
+		Revertible:  l.Revertible,
+	}
+}
+
+// provenance says how a captured build went (SLSA provenance v1).
+func (p *Publisher) provenance(c *build.Capture) *attest.Provenance {
+	out := &attest.Provenance{BuildDefinition: attest.BuildDefinition{
+		BuildType:          attest.BuildType,
+		ExternalParameters: attest.ExternalParameters{Product: p.config.Product, Command: c.Command},
+		InternalParameters: attest.InternalParameters{Contained: c.Contained},
+		ResolvedDependencies: []attest.ResourceDescriptor{
+			dependency(attest.DependencyEnvironment, c.EnvironmentDigest),
+			dependency(attest.DependencyBuilder, c.Environment.BuilderImage),
+			dependency(attest.DependencySource, c.Source),
+		},
+	}}
+	out.RunDetails.Builder.ID = p.builderID
+	out.RunDetails.Metadata.InvocationID = invocation(string(c.Artifact.Digest), string(c.EnvironmentDigest), c.Started.UTC().Format(time.RFC3339))
+	out.RunDetails.Metadata.StartedOn, out.RunDetails.Metadata.FinishedOn = c.Started.UTC(), c.Finished.UTC()
+	return out
+}
+
+// imageProvenance says what a builder image was packed from: its layers.
+func (p *Publisher) imageProvenance(l *build.Layout) *attest.Provenance {
+	out := &attest.Provenance{BuildDefinition: attest.BuildDefinition{
+		BuildType:          attest.BuildType,
+		ExternalParameters: attest.ExternalParameters{Product: p.config.Product, Command: []string{"patchfit", "env", "capture", "--pack"}},
+	}}
+	for i, layer := range l.Layers {
+		name := attest.DependencySource
+		if i > 0 {
+			name = fmt.Sprintf("%s-%d", name, i)
+		}
+		out.BuildDefinition.ResolvedDependencies = append(out.BuildDefinition.ResolvedDependencies, dependency(name, attest.Digest(layer.Digest)))
+	}
+	out.RunDetails.Builder.ID = p.builderID
+	out.RunDetails.Metadata.InvocationID = invocation(l.Digest)
+	return out
+}
+
+func dependency(name string, d attest.Digest) attest.ResourceDescriptor {
+	return attest.ResourceDescriptor{Name: name, Digest: map[string]string{"sha256": d.Hex()}}
+}
+
+// invocation names one run of a builder, the same each time it is told of.
+func invocation[T ~string](parts ...T) string {
+	var all []byte
+	for _, s := range parts {
+		all = append(append(all, s...), 0)
+	}
+	return uuid.NewSHA1(uuid.NameSpaceURL, all).String()
+}

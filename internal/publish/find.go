@@ -1,0 +1,60 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/registry/api"
+)
+
+// A Found is a manifest that a reference led to.
+type Found struct {
+	Manifest attest.Digest
+	File     attest.Digest // its one file; zero where it has none
+	Type     string        // artifactType
+}
+
+// Resolve asks a repository what a tag or digest is. The manifest's digest is
+// of the bytes that were read.
+func Resolve(ctx context.Context, server *api.Client, name, reference string) (*Found, error) {
+	r, err := open(server, name)
+	if err != nil {
+		return nil, err
+	}
+	m, err := r.manifest(ctx, reference)
+	if err != nil {
+		return nil, err
+	}
+	return &Found{m.digest(), m.file(), m.ArtifactType}, nil
+}
+
+// FetchEnvironment returns the environment that a reference leads to: its own
+// artifact's, or that of the base, or of the patch's base, it names. It is
+// what the repository says; what a base authority signed is for package
+// verify.
+func FetchEnvironment(ctx context.Context, server *api.Client, name, reference string) (*attest.Environment, error) {
+	r, err := open(server, name)
+	if err != nil {
+		return nil, err
+	}
+	at := reference
+	for range 3 { // patch, base, environment
+		m, err := r.manifest(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		if m.ArtifactType == attest.ArtifactEnv {
+			raw, err := r.blob(ctx, m.Config, attest.MaxEnvironment)
+			if err != nil {
+				return nil, err
+			}
+			return attest.ParseEnvironment(raw)
+		}
+		if m.Subject == nil {
+			break
+		}
+		at = string(m.Subject.Digest)
+	}
+	return nil, fmt.Errorf("%s in %s leads to no environment", reference, name)
+}
