@@ -1,0 +1,175 @@
+package host
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/policy"
+	"github.com/patchfit/patchfit/verify"
+)
+
+// A search verifies bundles about a patch and what it stands on, from the
+// patch down: each verified statement says what the next ones have to be
+// about. A bundle about anything else is refused.
+type search struct {
+	trust     *trust
+	pool      *policy.Pool
+	manifests map[attest.Digest]attest.Digest // what a statement may be about: manifest to its one file
+	files     map[attest.Digest]bool          // environments: known by their file alone, so far
+	found     map[string]bool                 // predicate types there is verified evidence of
+	refused   []*verify.Refusal
+}
+
+// investigate verifies bundles for a patch with this manifest and file.
+func investigate(t *trust, revoked *policy.Revocations, patch verify.Artifact, bundles [][]byte) *search {
+	s := &search{
+		trust: t, pool: &policy.Pool{Revoked: revoked},
+		manifests: map[attest.Digest]attest.Digest{patch.Manifest: patch.File},
+		files:     map[attest.Digest]bool{},
+		found:     map[string]bool{},
+	}
+	for _, raw := range s.follow(bundles) {
+		s.dismiss(raw, patch)
+	}
+	return s
+}
+
+// follow settles what it can of bundles, in whatever order they come, and
+// returns the rest.
+func (s *search) follow(bundles [][]byte) (rest [][]byte) {
+	rest = slices.Clone(bundles)
+	for more := true; more; {
+		before := len(rest)
+		rest = slices.DeleteFunc(rest, s.settle)
+		more = len(rest) < before
+	}
+	return rest
+}
+
+// compare adds what is said of a base this host runs, to tell where it differs
+// from the patch's. Bundles that are no evidence are no reason here.
+func (s *search) compare(manifest, file attest.Digest, bundles [][]byte) {
+	refused := len(s.refused)
+	s.manifests[manifest] = file
+	s.follow(bundles)
+	s.refused = s.refused[:refused]
+}
+
+// dismiss tells what is wrong with a bundle that is about nothing the search
+// came to know of. That it is about something else matters only where a
+// statement of its type is what is missing: the rest is not reached then.
+func (s *search) dismiss(raw []byte, patch verify.Artifact) {
+	_, err := s.trust.verifier.Bundle(raw, patch)
+	r := (*verify.Refusal)(nil)
+	if b, perr := attest.ParseBundle(raw); perr == nil && errors.As(err, &r) && r.Reason == verify.SubjectMismatch && b.Statement.Type != s.missing() {
+		return
+	}
+	s.refuse(err)
+}
+
+// missing returns the predicate type of the first statement, from the patch
+// down, that the search did not find.
+func (s *search) missing() string {
+	for _, t := range []string{attest.TypeLivePatch, attest.TypeBase, attest.TypeEnvironment} {
+		if !s.found[t] {
+			return t
+		}
+	}
+	return attest.TypeProvenance
+}
+
+// settle verifies a bundle about something the search knows of, and reports
+// whether it did; good or bad, it is done with.
+func (s *search) settle(raw []byte) bool {
+	b, err := attest.ParseBundle(raw)
+	if err != nil {
+		return false // what is left is told why at the end
+	}
+	want, known := s.want(b.Statement)
+	if !known {
+		return false
+	}
+	e, err := s.trust.verifier.Bundle(raw, want)
+	if err != nil {
+		s.refuse(err)
+		return true
+	}
+	s.pool.Add(e)
+	s.learn(e)
+	return true
+}
+
+// want returns what a statement that says it is about something known has to
+// be about. Nothing of the statement is verified yet.
+func (s *search) want(st *attest.Statement) (verify.Artifact, bool) {
+	manifest := st.Subjects[0].Digest
+	if file, ok := s.manifests[manifest]; ok {
+		return verify.Artifact{Manifest: manifest, File: file}, true
+	}
+	if len(st.Subjects) == 2 && s.files[st.Subjects[1].Digest] {
+		return verify.Artifact{Manifest: manifest, File: st.Subjects[1].Digest}, true
+	}
+	return verify.Artifact{}, false
+}
+
+// learn follows a verified statement to what it stands on.
+func (s *search) learn(e *verify.Evidence) {
+	s.found[e.Type()] = true
+	if p := verify.As[attest.LivePatch](e); p != nil {
+		s.manifests[p.Base] = p.BaseFile
+		s.files[p.Environment] = true
+	}
+	if b := verify.As[attest.Base](e); b != nil {
+		s.files[b.Environment] = true
+	}
+	if env := verify.As[attest.Environment](e); env != nil {
+		s.manifests[env.BuilderImage] = ""
+	}
+}
+
+func (s *search) refuse(err error) {
+	if r := (*verify.Refusal)(nil); errors.As(err, &r) {
+		s.refused = append(s.refused, r)
+	}
+}
+
+// base gathers the base a patch is attached to. Hosts do not get to see the
+// manifest of a base, so it is what the statements about it agree on.
+func (s *search) base(product, repository string, manifest attest.Digest) *policy.Base {
+	file, ok := s.manifests[manifest]
+	if !ok || file == "" {
+		return nil
+	}
+	art := policy.Artifact{Repository: repository, Manifest: manifest, Type: attest.ArtifactBase, File: file}
+	for _, e := range s.pool.About(manifest) {
+		b := verify.As[attest.Base](e)
+		if b == nil || !s.trust.Trusted(product, attest.RoleBase, e) {
+			continue
+		}
+		art.FileSize = b.File.Size
+		for _, env := range s.pool.Environment(b.Environment) {
+			if s.trust.Trusted(product, attest.RoleBase, env) {
+				art.Subject = env.Subject()
+			}
+		}
+	}
+	return policy.GatherBase(s.trust.Trust, product, art, s.pool)
+}
+
+// described returns the patch as its own statement describes it: for a host
+// that may not see the manifest. The statement's signature is verified later.
+func described(repository string, manifest attest.Digest, bundles [][]byte) policy.Artifact {
+	art := policy.Artifact{Repository: repository, Manifest: manifest}
+	for _, raw := range bundles {
+		b, err := attest.ParseBundle(raw)
+		if err != nil || b.Statement.Subjects[0].Digest != manifest {
+			continue
+		}
+		if p, ok := b.Statement.Predicate.(*attest.LivePatch); ok {
+			art.Type, art.Subject = attest.ArtifactPatch, p.Base
+			art.File, art.FileSize = p.File.Digest, p.File.Size
+		}
+	}
+	return art
+}
