@@ -1,0 +1,164 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/index"
+	"github.com/patchfit/patchfit/ledger/tsa"
+	"github.com/patchfit/patchfit/registry"
+	"github.com/patchfit/patchfit/registry/admit"
+	"github.com/patchfit/patchfit/registry/auth"
+	"github.com/patchfit/patchfit/registry/control"
+	"github.com/patchfit/patchfit/registry/gate"
+	"github.com/patchfit/patchfit/registry/state"
+	"github.com/patchfit/patchfit/web"
+)
+
+// doors builds the one handler of the server. baseURL is the address clients
+// know; what they sign names it.
+//
+//	/v2/                artifacts, behind the gate
+//	/token              who are you
+//	/v1/, /v1/audit/    admins, hosts, publishers; auditors
+//	/api/v2/            the log (Rekor v2)
+//	/api/v1/timestamp   the timestamp authority (RFC 3161)
+//	/trusted_root.json, /signing_config.json   for Sigstore clients
+func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
+	who, err := auth.New(auth.Config{URL: baseURL, Signer: h.keys.tokens, Pepper: h.keys.pepper, Directory: h.state}, &auth.Options{Logger: h.logger})
+	if err != nil {
+		return nil, fmt.Errorf("making the token door: %w", err)
+	}
+	stamp, err := tsa.New(h.keys.tsa, h.keys.tsaChain)
+	if err != nil {
+		return nil, fmt.Errorf("making the timestamp authority: %w", err)
+	}
+	oci, err := h.registry(who)
+	if err != nil {
+		return nil, err
+	}
+	api, err := h.api(x, who, baseURL)
+	if err != nil {
+		return nil, err
+	}
+	r := mux.NewRouter().SkipClean(true).UseEncodedPath()
+	r.PathPrefix("/v2").Handler(oci)
+	r.Handle("/token", who.TokenHandler())
+	r.PathPrefix("/v1/").Handler(api)
+	r.Handle("/api/v1/timestamp", stamp)
+	r.PathPrefix("/api/v2/").Handler(h.log)
+	if err := h.material(r, baseURL); err != nil {
+		return nil, err
+	}
+	r.HandleFunc("/readyz", h.ready)
+	return noSniff(r), nil
+}
+
+func (h *house) registry(who *auth.Authority) (http.Handler, error) {
+	g := gate.New(h.state, h.journal, &gate.Options{Logger: h.logger})
+	h.closers = append(h.closers, g.Close)
+	oci, err := registry.New(registry.Config{
+		Root: h.path(registryDir), State: h.state, Gate: g, Admit: admit.New(h.state),
+		Store: h.store, Journal: h.journal, Logger: h.logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the registry: %w", err)
+	}
+	h.closers = append(h.closers, oci.Close)
+	return who.Required(oci), nil
+}
+
+func (h *house) api(x *index.Index, who *auth.Authority, baseURL string) (http.Handler, error) {
+	pin, err := h.tlsPin()
+	if err != nil {
+		return nil, err
+	}
+	audit := web.New(x, &web.Options{Logger: h.logger, Products: h.audited})
+	return control.New(control.Config{
+		URL: baseURL, TLSKey: pin, Pepper: h.keys.pepper,
+		State: h.state, Store: h.store, Journal: h.journal, Auth: who, Audit: h.upToDate(x, audit),
+	}, &control.Options{Logger: h.logger}), nil
+}
+
+// upToDate lets auditors read what was acknowledged before they asked.
+func (h *house) upToDate(x *index.Index, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.catchUp(r.Context(), x)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// audited returns the products whoever asks is an auditor of: nil, which is
+// all, for an auditor of the whole server; none for nobody.
+func (h *house) audited(r *http.Request) index.Products {
+	p, ok := auth.From(r.Context())
+	if !ok {
+		return index.Products{}
+	}
+	if slices.Contains(h.state.Roles(p.ID, state.AllProducts), state.RoleAuditor) {
+		return nil
+	}
+	return h.state.ProductsOf(p.ID, state.RoleAuditor)
+}
+
+// tlsPin returns the hex sha256 of the TLS key's SPKI, "" without TLS.
+func (h *house) tlsPin() (string, error) {
+	if h.config.TLS.Certificate == "" {
+		return "", nil
+	}
+	pair, err := tls.LoadX509KeyPair(h.config.TLS.Certificate, h.config.TLS.Key)
+	if err != nil {
+		return "", hinted{fmt.Errorf("reading the TLS key pair: %w", err), "check tls.certificate and tls.key in the configuration"}
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		return "", fmt.Errorf("reading the TLS certificate: %w", err)
+	}
+	sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// material serves what Sigstore clients need to sign into our log and to
+// verify out of it.
+func (h *house) material(r *mux.Router, baseURL string) error {
+	trusted, err := h.trustedRoot()
+	if err != nil {
+		return fmt.Errorf("making the trusted root: %w", err)
+	}
+	signing, err := ledger.SigningConfig(baseURL, h.keys.tsaChain[0].NotBefore.UTC().Truncate(time.Second))
+	if err != nil {
+		return fmt.Errorf("making the signing configuration: %w", err)
+	}
+	for path, doc := range map[string][]byte{"/trusted_root.json": trusted, "/signing_config.json": signing} {
+		r.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Write(doc)
+		}).Methods(http.MethodGet, http.MethodHead)
+	}
+	return nil
+}
+
+// ready answers 200 while the server can decide and record.
+func (h *house) ready(w http.ResponseWriter, _ *http.Request) {
+	if !h.state.Ready() || h.journal.Err() != nil {
+		http.Error(w, "not ready: the journal is down or still being read", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+func noSniff(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(w, r)
+	})
+}

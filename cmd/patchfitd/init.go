@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/patchfit/patchfit/internal/keyfile"
+	"github.com/patchfit/patchfit/internal/serverconfig"
+	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/registry/auth"
+)
+
+const trustedRootFile = "trusted_root.json"
+
+// initCommand makes a data directory: keys, an empty log and journal, and the
+// first admin, whose token it prints once.
+func initCommand(config *string) *cobra.Command {
+	var c serverconfig.Config
+	var tokenFile string
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "make keys, an empty ledger, a configuration and the admin token",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			token, err := initialise(cmd.Context(), *config, &c, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return handOver(token, tokenFile, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.Data, "data", "/var/lib/patchfit", "data directory")
+	f.StringVar(&c.Listen, "listen", "127.0.0.1:8443", "address to listen on; plain HTTP only on loopback")
+	f.StringVar(&c.URL, "url", "", "the server's address as clients see it (default: from --listen)")
+	f.StringVar(&c.Origin, "origin", "patchfit.localhost", "name of the log: a DNS name, no port, no path, for ever")
+	f.StringVar(&c.TLS.Certificate, "tls-certificate", "", "PEM certificate chain")
+	f.StringVar(&c.TLS.Key, "tls-key", "", "PEM private key")
+	f.StringVar(&tokenFile, "admin-token", "", "file (mode 0600) to write the admin token to, instead of printing it")
+	f.StringVar(&c.SitePolicy, "site-policy", "", "site policy file; it can only be stricter than the core rules")
+	return cmd
+}
+
+func initialise(ctx context.Context, configPath string, c *serverconfig.Config, stderr io.Writer) (token string, err error) {
+	if _, err := os.Lstat(configPath); err == nil {
+		return "", hinted{fmt.Errorf("%s exists already", configPath), "start with it: patchfitd serve --config " + configPath}
+	}
+	if err := absolute(&c.Data, &c.TLS.Certificate, &c.TLS.Key, &c.SitePolicy); err != nil {
+		return "", err
+	}
+	if err := c.Check(); err != nil {
+		return "", err
+	}
+	if err := emptyDir(c.Data); err != nil {
+		return "", err
+	}
+	if err := makeKeys(filepath.Join(c.Data, keysDir)); err != nil {
+		return "", err
+	}
+	if err := c.Write(configPath); err != nil {
+		return "", err
+	}
+	h, err := openHouse(ctx, configPath, stderr)
+	if err != nil {
+		return "", err
+	}
+	token, err = h.firstAdmin(ctx)
+	if err := errors.Join(err, h.writeTrustedRoot(), h.close()); err != nil {
+		return "", err
+	}
+	fmt.Fprintf(stderr, "data in %s, configuration in %s\n", c.Data, configPath)
+	return token, nil
+}
+
+// handOver gives the admin token to whoever runs init: it exists nowhere else.
+func handOver(token, file string, stdout, stderr io.Writer) error {
+	if file != "" {
+		return keyfile.WriteNew(file, []byte(token+"\n"))
+	}
+	fmt.Fprintln(stderr, "The admin token below is shown once. Keep it; whoever has it administers this server.")
+	_, err := fmt.Fprintln(stdout, token)
+	return err
+}
+
+// absolute makes the paths that are set independent of where init was run.
+func absolute(paths ...*string) error {
+	for _, p := range paths {
+		if *p == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return err
+		}
+		*p = abs
+	}
+	return nil
+}
+
+// emptyDir makes dir, and refuses one that holds something.
+func emptyDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making the data directory: %w", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("reading the data directory: %w", err)
+	}
+	if len(entries) > 0 {
+		return hinted{fmt.Errorf("data directory %s is not empty", dir), "name an empty one with --data, or move this one away"}
+	}
+	return nil
+}
+
+// firstAdmin journals an admin who proves themselves with a bearer token.
+func (h *house) firstAdmin(ctx context.Context) (token string, err error) {
+	token = "pfa_" + rand.Text() + rand.Text()
+	id := uuid.NewString()
+	facts := []struct {
+		kind ledger.Kind
+		body any
+	}{
+		{ledger.KindPrincipal, ledger.PrincipalAdded{Principal: id, Name: "admin", TokenMAC: auth.TokenMAC(h.keys.pepper, token), By: id}},
+		{ledger.KindGrant, ledger.Granted{Principal: id, Product: "*", Role: "admin", By: id}},
+	}
+	for _, f := range facts {
+		if _, err := h.journal.Append(ctx, f.kind, f.body); err != nil {
+			return "", fmt.Errorf("recording the first admin: %w", err)
+		}
+	}
+	return token, nil
+}
+
+// trustedRoot is what others need to verify what this server logged.
+func (h *house) trustedRoot() ([]byte, error) {
+	start := h.keys.tsaChain[0].NotBefore.UTC().Truncate(time.Second)
+	return ledger.TrustedRoot([]ledger.LogKey{{Origin: h.config.Origin, Key: h.keys.log.Public(), Start: start}}, h.keys.tsaChain)
+}
+
+func (h *house) writeTrustedRoot() error {
+	b, err := h.trustedRoot()
+	if err != nil {
+		return fmt.Errorf("making the trusted root: %w", err)
+	}
+	return os.WriteFile(h.path(trustedRootFile), b, 0o644)
+}

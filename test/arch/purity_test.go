@@ -1,0 +1,75 @@
+package arch
+
+import (
+	"fmt"
+	"go/token"
+	"slices"
+	"testing"
+)
+
+// pure are the rooms that take keys, rules and the time as arguments, so that
+// the same function answers in the server, the agent and the CLI.
+var pure = []string{"attest", "ledger", "policy", "verify"}
+
+// outside are the packages through which the world gets in.
+var outside = []string{
+	"context", "database/sql", "io/fs", "io/ioutil", "log", "log/slog", "math/rand", "math/rand/v2",
+	"net", "net/http", "os", "os/exec", "os/signal", "path/filepath", "runtime/debug", "syscall", "testing", "unsafe",
+	"golang.org/x/sys/unix",
+}
+
+// clocks are the names in package time that read or wait for the clock.
+var clocks = []string{"After", "AfterFunc", "NewTicker", "NewTimer", "Now", "Since", "Sleep", "Tick", "Until"}
+
+// impurities complains of pure rooms that touch disk, network, clock or log.
+func impurities(h *tree) []string {
+	var bad []string
+	for _, dir := range pure {
+		if h.rooms[dir] == nil {
+			continue
+		}
+		for _, f := range h.rooms[dir].code() {
+			for _, path := range f.imports() {
+				if slices.Contains(outside, path) {
+					bad = append(bad, fmt.Sprintf("%s imports %s; %s is pure", f.path, path, dir))
+				}
+			}
+			f.uses(func(pkg, name string, pos token.Pos) {
+				if pkg == "time" && slices.Contains(clocks, name) {
+					bad = append(bad, fmt.Sprintf("%s: time.%s; %s is pure and takes the time as an argument", h.fset.Position(pos), name, dir))
+				}
+			})
+		}
+	}
+	return bad
+}
+
+func TestPureRoomsStayPure(t *testing.T) {
+	h := house(t)
+	for _, dir := range pure {
+		if h.rooms[dir] == nil {
+			t.Errorf("the pure room %s is gone", dir)
+		}
+	}
+	none(t, impurities(h))
+}
+
+func TestImpuritiesSees(t *testing.T) {
+	h := crooked(t, map[string]string{
+		"attest/a.go":      "package attest\nimport \"os\"\nvar _ = os.Args\n",
+		"verify/a.go":      "package verify\nimport clock \"time\"\nvar _ = clock.Now\n",
+		"verify/b.go":      "package verify\nimport \"time\"\nvar _ time.Time\n",
+		"verify/a_test.go": "package verify\nimport \"os\"\nvar _ = os.Args\n",
+		"policy/a.go":      "package policy\nimport \"log/slog\"\nvar _ = slog.Info\n",
+		"ledger/a.go":      "package ledger\nimport \"context\"\nvar _ context.Context\n",
+		"ledger/tlog/a.go": "package tlog\nimport \"os\"\nvar _ = os.Args\n",
+	})
+	bad := impurities(h)
+	complains(t, bad, "attest/a.go", "imports os")
+	complains(t, bad, "verify/a.go:3", "time.Now")
+	complains(t, bad, "policy/a.go", "log/slog")
+	complains(t, bad, "ledger/a.go", "context")
+	if len(bad) != 4 {
+		t.Errorf("%d complaints, want 4: %q", len(bad), bad)
+	}
+}

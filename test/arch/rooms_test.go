@@ -1,0 +1,140 @@
+package arch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// may says which packages of this module each package may import. Imports
+// point to where the data came from: bytes, statement, proof, evidence,
+// decision, door. A package that is not here has no place in the house yet:
+// give it one first.
+var may = map[string][]string{
+	"internal/strictjson":   {},
+	"internal/keyfile":      {},
+	"internal/term":         {},
+	"internal/serverconfig": {"internal/strictjson"},
+	"internal/config":       {"internal/keyfile", "internal/strictjson", "attest", "registry/assertion", "registry/api"},
+	"internal/publish":      {"internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "registry/api", "build"},
+
+	"attest": {"internal/strictjson"},
+
+	"ledger":                        {"internal/strictjson", "attest"},
+	"ledger/tlog":                   {"internal/strictjson", "attest", "ledger"},
+	"ledger/tsa":                    {"attest", "ledger"},
+	"ledger/client":                 {"internal/strictjson", "attest", "ledger"},
+	"ledger/internal/disk":          {},
+	"ledger/internal/disk/disktest": {"ledger/internal/disk"},
+	"ledger/store":                  {"ledger/internal/disk", "attest", "ledger"},
+	"ledger/journal":                {"ledger/internal/disk", "internal/strictjson", "attest", "ledger", "ledger/store"},
+	"ledger/index":                  {"ledger/internal/disk", "internal/strictjson", "attest", "ledger"},
+
+	"verify":            {"internal/strictjson", "attest", "ledger"},
+	"verify/verifytest": {"internal/strictjson", "attest", "ledger", "ledger/tlog", "ledger/tsa", "ledger/client", "verify"},
+	"policy":            {"internal/strictjson", "attest", "ledger", "verify"},
+	"policy/policytest": {"attest", "ledger", "verify", "verify/verifytest", "policy"},
+
+	"registry/assertion":       {"internal/strictjson", "attest"},
+	"registry/api":             {"internal/strictjson", "attest", "ledger", "policy", "verify", "registry/assertion"},
+	"registry/state":           {"internal/strictjson", "attest", "ledger", "ledger/index", "verify", "policy"},
+	"registry/state/statetest": {"internal/strictjson", "attest", "ledger", "verify", "verify/verifytest", "policy", "registry/state"},
+	"registry/auth":            {"internal/strictjson", "attest", "ledger", "verify", "policy", "registry/assertion", "registry/api", "registry/state"},
+	"registry/control":         {"internal/strictjson", "attest", "ledger", "verify", "policy", "registry/assertion", "registry/api", "registry/auth", "registry/state", "registry/admit", "registry/gate"},
+	"registry/gate":            {"internal/strictjson", "attest", "ledger", "ledger/journal", "verify", "policy", "registry/state"},
+	"registry/admit":           {"internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/state"},
+	"registry":                 {"internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/admit", "registry/api", "registry/auth", "registry/gate", "registry/state"},
+
+	"build": {"internal/strictjson", "attest"},
+	"host":  {"internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "verify", "policy", "registry/api", "registry/assertion"},
+	"web":   {"internal/strictjson", "attest", "ledger", "ledger/index"},
+
+	"deploy":      {},
+	"test/arch":   {},
+	"test/report": {},
+}
+
+// wires are the packages that know all rooms: programs and what drives them.
+var wires = []string{"cmd/", "test/bench", "test/demo"}
+
+func wiring(dir string) bool {
+	return slices.ContainsFunc(wires, func(w string) bool { return strings.HasPrefix(dir, w) })
+}
+
+// misplaced complains of packages without a place and imports that are not
+// allowed. Tests may import any room, but no program and no driver.
+func misplaced(h *tree) []string {
+	var bad []string
+	for dir, r := range h.rooms {
+		allowed, known := may[dir]
+		if !known && !wiring(dir) {
+			bad = append(bad, fmt.Sprintf("%s has no place in the house: say in test/arch what it may import", dir))
+			continue
+		}
+		for _, f := range r.files {
+			bad = append(bad, trespasses(f, dir, allowed)...)
+		}
+	}
+	return bad
+}
+
+// helper reports whether a package is for tests alone, as verify/verifytest is.
+func helper(dir string) bool {
+	return strings.HasSuffix(dir, "test") && dir != "attest"
+}
+
+func trespasses(f *file, dir string, allowed []string) []string {
+	var bad []string
+	for _, path := range f.imports() {
+		target, ok := own(path)
+		switch {
+		case !ok || target == dir:
+		case wiring(target):
+			bad = append(bad, fmt.Sprintf("%s imports the program %s", f.path, target))
+		case !f.test && helper(target) && !helper(dir):
+			bad = append(bad, fmt.Sprintf("%s is no test and imports the test helper %s", f.path, target))
+		case !f.test && !wiring(dir) && !slices.Contains(allowed, target):
+			bad = append(bad, fmt.Sprintf("%s imports %s; %s may import only %v", f.path, target, dir, allowed))
+		}
+	}
+	return bad
+}
+
+func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
+	none(t, misplaced(house(t)))
+}
+
+func TestTableOfRooms(t *testing.T) {
+	for dir, allowed := range may {
+		for _, target := range allowed {
+			if _, ok := may[target]; !ok {
+				t.Errorf("%s may import %s, which is not in the table", dir, target)
+			}
+			if slices.Contains(may[target], dir) {
+				t.Errorf("%s and %s may import each other", dir, target)
+			}
+		}
+	}
+}
+
+func TestMisplacedSees(t *testing.T) {
+	h := crooked(t, map[string]string{
+		"attest/a.go":       "package attest\nimport _ \"" + module + "/ledger\"\n",
+		"verify/a.go":       "package verify\nimport _ \"" + module + "/verify/verifytest\"\n",
+		"policy/a_test.go":  "package policy\nimport _ \"" + module + "/cmd/patchfit\"\n",
+		"policy/b_test.go":  "package policy\nimport _ \"" + module + "/verify/verifytest\"\n",
+		"util/a.go":         "package util\n",
+		"host/a.go":         "package host\nimport _ \"" + module + "/registry\"\n",
+		"cmd/patchfit/a.go": "package main\nimport _ \"" + module + "/registry\"\n",
+	})
+	bad := misplaced(h)
+	complains(t, bad, "attest/a.go", "imports ledger")
+	complains(t, bad, "verify/a.go", "test helper verify/verifytest")
+	complains(t, bad, "policy/a_test.go", "the program cmd/patchfit")
+	complains(t, bad, "util has no place")
+	complains(t, bad, "host/a.go", "imports registry")
+	if len(bad) != 5 {
+		t.Errorf("%d complaints, want 5: %q", len(bad), bad)
+	}
+}
