@@ -36,7 +36,7 @@ func TestCrash(t *testing.T) {
 	t.Logf("%d rounds, seed %d", rounds, seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	for range rounds {
-		w.round(time.Duration(50+random.IntN(700)) * time.Millisecond)
+		w.round(time.Duration(100+random.IntN(1200)) * time.Millisecond)
 	}
 	w.start()
 	w.audit()
@@ -326,14 +326,14 @@ func (w *crashWorld) decisions() []decision {
 		}
 		var page struct {
 			Decisions []decision
-			Next      string
+			Cursor    string
 		}
 		out := w.must(w.as("auditor"), "patchfit", args...)
 		if err := json.Unmarshal([]byte(out), &page); err != nil {
 			w.t.Fatal(err)
 		}
 		all = append(all, page.Decisions...)
-		if cursor = page.Next; cursor == "" {
+		if cursor = page.Cursor; cursor == "" {
 			return all
 		}
 	}
