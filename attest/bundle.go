@@ -48,7 +48,7 @@ func NewBundle(envelope []byte, k *PublicKey, entry *rekor.TransparencyLogEntry,
 				Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: timestamp}},
 			},
 		},
-		Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: protoEnvelope(e)},
+		Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: withoutKeyIDs(protoEnvelope(e))},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encoding bundle: %w", err)
@@ -66,7 +66,14 @@ func NewBundle(envelope []byte, k *PublicKey, entry *rekor.TransparencyLogEntry,
 func protoEnvelope(e *Envelope) *protodsse.Envelope {
 	p := &protodsse.Envelope{PayloadType: e.PayloadType, Payload: e.Payload}
 	for _, s := range e.Signatures {
-		p.Signatures = append(p.Signatures, &protodsse.Signature{Sig: s.Sig})
+		p.Signatures = append(p.Signatures, &protodsse.Signature{Keyid: s.KeyID, Sig: s.Sig})
+	}
+	return p
+}
+
+func withoutKeyIDs(p *protodsse.Envelope) *protodsse.Envelope {
+	for _, s := range p.Signatures {
+		s.Keyid = ""
 	}
 	return p
 }
@@ -94,8 +101,8 @@ func ParseBundle(b []byte) (*Bundle, error) {
 	if err != nil {
 		return nil, strictjson.Under("/dsseEnvelope/payload", err)
 	}
-	sb := new(bundle.Bundle)
-	if err := sb.UnmarshalJSON(b); err != nil {
+	sb, err := bundle.NewBundle(w.proto(e))
+	if err != nil {
 		return nil, fmt.Errorf("sigstore bundle: %w", err)
 	}
 	return &Bundle{

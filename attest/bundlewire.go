@@ -6,8 +6,12 @@ import (
 	"encoding/base64"
 	"fmt"
 	"regexp"
+	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	rekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	checkpoints "github.com/transparency-dev/formats/log"
 
 	"github.com/patchfit/patchfit/internal/strictjson"
@@ -159,11 +163,67 @@ func checkBody(at spot, b64 string) error {
 	)
 }
 
+// proto returns the bundle, which was checked, with e its envelope, for
+// sigstore-go. It is made from what was read here, so that there is no second
+// reader who could see something else.
+func (w *wireBundle) proto(e *Envelope) *protobundle.Bundle {
+	times := new(protobundle.TimestampVerificationData)
+	for _, t := range w.Material.Timestamps.RFC3161 {
+		times.Rfc3161Timestamps = append(times.Rfc3161Timestamps, &protocommon.RFC3161SignedTimestamp{SignedTimestamp: checkedBase64(t.SignedTimestamp)})
+	}
+	return &protobundle.Bundle{
+		MediaType: w.MediaType,
+		VerificationMaterial: &protobundle.VerificationMaterial{
+			Content:                   &protobundle.VerificationMaterial_PublicKey{PublicKey: &protocommon.PublicKeyIdentifier{Hint: w.Material.PublicKey.Hint}},
+			TlogEntries:               []*rekor.TransparencyLogEntry{w.Material.TlogEntries[0].proto()},
+			TimestampVerificationData: times,
+		},
+		Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: protoEnvelope(e)},
+	}
+}
+
+func (e *wireEntry) proto() *rekor.TransparencyLogEntry {
+	p := &e.InclusionProof
+	hashes := make([][]byte, len(p.Hashes))
+	for i, h := range p.Hashes {
+		hashes[i] = checkedBase64(h)
+	}
+	return &rekor.TransparencyLogEntry{
+		LogIndex:          checkedNumber(e.LogIndex),
+		LogId:             &protocommon.LogId{KeyId: checkedBase64(e.LogID.KeyID)},
+		KindVersion:       &rekor.KindVersion{Kind: e.KindVersion.Kind, Version: e.KindVersion.Version},
+		CanonicalizedBody: checkedBase64(e.CanonicalizedBody),
+		InclusionProof: &rekor.InclusionProof{
+			LogIndex: checkedNumber(p.LogIndex), TreeSize: checkedNumber(p.TreeSize),
+			RootHash: checkedBase64(p.RootHash), Hashes: hashes,
+			Checkpoint: &rekor.Checkpoint{Envelope: p.Checkpoint.Envelope},
+		},
+	}
+}
+
+// checkedBase64 decodes what check found to be standard base64.
+func checkedBase64(s string) []byte {
+	b, err := decodeBase64(s)
+	if err != nil {
+		return nil // verifies as nothing
+	}
+	return b
+}
+
+// checkedNumber reads what check found to be a decimal number, or left out.
+func checkedNumber(s string) int64 {
+	n, err := strconv.ParseInt(cmp.Or(s, "0"), 10, 64)
+	if err != nil {
+		return -1 // sigstore-go refuses it
+	}
+	return n
+}
+
 var decimal = regexp.MustCompile(`^(0|[1-9][0-9]{0,18})$`)
 
 // decimal asks for an integer that is not negative, in its one form.
 func (s spot) decimal(v string) error {
-	if !decimal.MatchString(v) {
+	if _, err := strconv.ParseInt(v, 10, 64); err != nil || !decimal.MatchString(v) {
 		return s.errorf("%.80q is not a decimal number", v)
 	}
 	return nil

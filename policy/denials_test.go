@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -14,8 +15,7 @@ func only(r ...verify.Reason) []verify.Reason { return r }
 
 // denials is the golden list: at least one for every reason the gate gives.
 func denials() []denial {
-	list := append(hostDenials(), evidenceDenials()...)
-	return append(append(list, revocationDenials()...), fitDenials()...)
+	return slices.Concat(hostDenials(), evidenceDenials(), revocationDenials(), contestDenials(), baseDenials(), environmentDenials(), siteDenials())
 }
 
 func hostDenials() []denial {
@@ -110,7 +110,7 @@ func revocationDenials() []denial {
 	}
 }
 
-func fitDenials() []denial {
+func contestDenials() []denial {
 	return []denial{
 		{"two mappings of one base", func(t *testing.T, s *scene) *policy.Facts {
 			w := s.World(s.product, "one")
@@ -144,6 +144,11 @@ func fitDenials() []denial {
 			s.publish(t, other)
 			return s.facts(t, w, other)
 		}, only(verify.Contested, verify.EnvMismatch), []string{"environment"}},
+	}
+}
+
+func baseDenials() []denial {
+	return []denial{
 		{"measured something unknown", fitting(func(f *policy.Facts) { f.Host.Record.Running[0].Measurement.BuildID = "00"; f.Host.Bases = nil }),
 			only(verify.UnknownBase), []string{"build-id 00"}},
 		{"measured nothing of the product", fitting(func(f *policy.Facts) { f.Host.Record.Running, f.Host.Bases = nil, nil }), only(verify.UnknownBase), nil},
@@ -198,6 +203,11 @@ func fitDenials() []denial {
 			s.publish(t, other, "environment", "builder provenance")
 			return s.facts(t, w, other)
 		}, only(verify.BaseMismatch), []string{"base file of livepatch/v1"}},
+	}
+}
+
+func environmentDenials() []denial {
+	return []denial{
 		{"attached to a base of another environment", func(t *testing.T, s *scene) *policy.Facts {
 			w, other := s.World(s.product, "one"), s.World(s.product, "two")
 			other.Builder, other.Environment.BuilderImage = w.Builder, w.Builder
@@ -237,6 +247,11 @@ func fitDenials() []denial {
 			only(verify.EnvMismatch), []string{"target/wordSize of the host record = 64", "32"}},
 		{"base of another byte order", changed(func(t *testing.T, w *verifytest.World) { w.Base.Target.ByteOrder = "big" }),
 			only(verify.EnvMismatch), []string{"target/byteOrder of base/v1"}},
+	}
+}
+
+func siteDenials() []denial {
+	return []denial{
 		{"site asks for more of the host", fitting(func(f *policy.Facts) { f.Site.MinimumAssurance.Host = "quoted" }), only(verify.LowAssurance), []string{"quoted", "signed"}},
 		{"site asks for more of the base", fitting(func(f *policy.Facts) { f.Site.MinimumAssurance.Base = "reproduced" }), only(verify.LowAssurance), []string{"reproduced", "built"}},
 		{"basis of fit not accepted", func(t *testing.T, s *scene) *policy.Facts {

@@ -37,71 +37,93 @@ type rule struct {
 	criterion string
 }
 
-// rules are all rules, the leading reason first: who asks, what is proven, by
-// whom, about what, and last whether it fits. The environment comes before the
-// base, because where both differ it is the environment that explains it.
+// The rules by number, in the order in which they lead: who asks, what is
+// proven, by whom, about what, and last whether it fits. The environment comes
+// before the base, because where both differ it is the environment that
+// explains it.
+const (
+	ruleHostActive = iota
+	ruleHostKeyUnique
+	ruleHostProduct
+	ruleTrustPolicyCurrent
+	ruleAttested
+	ruleLogged
+	ruleSignersTrusted
+	ruleNotRevoked
+	ruleNotContested
+	ruleProvenance
+	ruleSubjectsMatch
+	ruleRecordFresh
+	ruleRecordNewest
+	ruleBaseKnown
+	ruleEnvironmentMatch
+	ruleBaseMatch
+	ruleFitBasis
+	ruleAssurance
+)
+
 var rules = [...]rule{
-	{"host-active", verify.HostNotActive, "the host is enrolled and active"},
-	{"host-key-unique", verify.ClonedKey, "the host's key is in use by one machine"},
-	{"host-product", verify.ForbiddenRole, "the host may have patches of the product"},
-	{"trust-policy-current", verify.Expired, "the trust policy has not expired"},
-	{"attested", verify.NoAttestation, "patch, base and environment each have their statement"},
-	{"logged", verify.NotLogged, "every statement used is verified, logged and timestamped"},
-	{"signers-trusted", verify.UntrustedSigner, "every statement used is by a signer who had the role for it at its time"},
-	{"not-revoked", verify.Revoked, "no trusted revocation names anything used"},
-	{"not-contested", verify.Contested, "no two trusted live statements disagree"},
-	{"provenance", verify.NoProvenance, "patch, base and builder image each have provenance"},
-	{"subjects-match", verify.SubjectMismatch, "every statement is about its artifact, in this product"},
-	{"record-fresh", verify.StaleHostRecord, "the host's record is no older than the site policy asks"},
-	{"record-newest", verify.Rollback, "the host's record is the newest one taken from it"},
-	{"base-known", verify.UnknownBase, "what the host measured is a base of the product"},
-	{"environment-match", verify.EnvMismatch, "patch, base and host name the same environment, target and builder image"},
-	{"base-match", verify.BaseMismatch, "the patch is for the one base the host runs"},
-	{"fit-basis", verify.LowAssurance, "the product accepts the basis of fit"},
-	{"assurance", verify.LowAssurance, "host record and base are as assured as the site policy asks"},
+	ruleHostActive:         {"host-active", verify.HostNotActive, "the host is enrolled and active"},
+	ruleHostKeyUnique:      {"host-key-unique", verify.ClonedKey, "the host's key is in use by one machine"},
+	ruleHostProduct:        {"host-product", verify.ForbiddenRole, "the host may have patches of the product"},
+	ruleTrustPolicyCurrent: {"trust-policy-current", verify.Expired, "the trust policy has not expired"},
+	ruleAttested:           {"attested", verify.NoAttestation, "patch, base and environment each have their statement"},
+	ruleLogged:             {"logged", verify.NotLogged, "every statement used is verified, logged and timestamped"},
+	ruleSignersTrusted:     {"signers-trusted", verify.UntrustedSigner, "every statement used is by a signer who had the role for it at its time"},
+	ruleNotRevoked:         {"not-revoked", verify.Revoked, "no trusted revocation names anything used"},
+	ruleNotContested:       {"not-contested", verify.Contested, "no two trusted live statements disagree"},
+	ruleProvenance:         {"provenance", verify.NoProvenance, "patch, base and builder image each have provenance"},
+	ruleSubjectsMatch:      {"subjects-match", verify.SubjectMismatch, "every statement is about its artifact, in this product"},
+	ruleRecordFresh:        {"record-fresh", verify.StaleHostRecord, "the host's record is no older than the site policy asks"},
+	ruleRecordNewest:       {"record-newest", verify.Rollback, "the host's record is the newest one taken from it"},
+	ruleBaseKnown:          {"base-known", verify.UnknownBase, "what the host measured is a base of the product"},
+	ruleEnvironmentMatch:   {"environment-match", verify.EnvMismatch, "patch, base and host name the same environment, target and builder image"},
+	ruleBaseMatch:          {"base-match", verify.BaseMismatch, "the patch is for the one base the host runs"},
+	ruleFitBasis:           {"fit-basis", verify.LowAssurance, "the product accepts the basis of fit"},
+	ruleAssurance:          {"assurance", verify.LowAssurance, "host record and base are as assured as the site policy asks"},
 }
 
-// check evaluates the rule with this index: it appends what is wrong to found
+// check evaluates the rule with this number: it appends what is wrong to found
 // and reports whether the rule is passed. A rule that lacks what it would look
 // at is not passed; it has nothing to tell then, because another rule tells
 // that the thing is missing.
 func (f *view) check(index int, found []Finding) (passed bool, all []Finding) {
-	switch rules[index].id {
-	case "host-active":
+	switch index {
+	case ruleHostActive:
 		return f.hostActive(found)
-	case "host-key-unique":
+	case ruleHostKeyUnique:
 		return f.hostKeyUnique(found)
-	case "host-product":
+	case ruleHostProduct:
 		return f.hostProduct(found)
-	case "trust-policy-current":
+	case ruleTrustPolicyCurrent:
 		return f.trustCurrent(found)
-	case "attested":
+	case ruleAttested:
 		return f.attested(found)
-	case "logged":
+	case ruleLogged:
 		return f.logged(found)
-	case "signers-trusted":
+	case ruleSignersTrusted:
 		return f.signersTrusted(found)
-	case "not-revoked":
+	case ruleNotRevoked:
 		return f.notRevoked(found)
-	case "not-contested":
+	case ruleNotContested:
 		return f.notContested(found)
-	case "provenance":
+	case ruleProvenance:
 		return f.provenance(found)
-	case "subjects-match":
+	case ruleSubjectsMatch:
 		return f.subjectsMatch(found)
-	case "record-fresh":
+	case ruleRecordFresh:
 		return f.recordFresh(found)
-	case "record-newest":
+	case ruleRecordNewest:
 		return f.recordNewest(found)
-	case "base-known":
+	case ruleBaseKnown:
 		return f.baseKnown(found)
-	case "environment-match":
+	case ruleEnvironmentMatch:
 		return f.environmentMatch(found)
-	case "base-match":
+	case ruleBaseMatch:
 		return f.baseMatch(found)
-	case "fit-basis":
+	case ruleFitBasis:
 		return f.fitBasis(found)
-	case "assurance":
+	case ruleAssurance:
 		return f.assurance(found)
 	}
 	return false, found // a rule nobody wrote is not passed
@@ -123,7 +145,8 @@ func Decide(f *Facts) Decision {
 	if f == nil {
 		f = new(Facts)
 	}
-	v := look(f)
+	var v view
+	v.look(f)
 	var found []Finding
 	allow := true
 	for i := range rules {
@@ -142,7 +165,8 @@ func Explain(f *Facts) []Check {
 	if f == nil {
 		f = new(Facts)
 	}
-	v := look(f)
+	var v view
+	v.look(f)
 	checks := make([]Check, len(rules))
 	for i := range rules {
 		passed, found := v.apply(i, nil)

@@ -29,7 +29,8 @@ func TestProbeSeesVacuousRules(t *testing.T) {
 
 // Every rule of the table is one that check knows, with a name of its own.
 func TestRuleTable(t *testing.T) {
-	v := look(&Facts{Now: time.Now()})
+	var v view
+	v.look(&Facts{Now: time.Now()})
 	seen := make(map[string]bool)
 	for i, r := range rules {
 		if seen[r.id] || r.criterion == "" || r.reason.Sentence() == "" {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/verify"
@@ -36,7 +37,7 @@ func NewRevocations(t *Trust, evs []*verify.Evidence) *Revocations {
 // By returns a revocation in product that names this digest as a thing of this
 // kind (attest.RevokePayload and so on); nil where there is none.
 func (r *Revocations) By(product, kind string, d attest.Digest) *verify.Evidence {
-	return r.of(product).by(kind, d)
+	return r.of(product).by(d, kind)
 }
 
 func (r *Revocations) of(product string) revoked {
@@ -46,9 +47,12 @@ func (r *Revocations) of(product string) revoked {
 	return r.products[product]
 }
 
-func (r revoked) by(kind string, d attest.Digest) *verify.Evidence {
+func (r revoked) by(d attest.Digest, kinds ...string) *verify.Evidence {
+	if d == "" {
+		return nil
+	}
 	for _, e := range r[d] {
-		if verify.As[attest.Revocation](e).Kind == kind {
+		if slices.Contains(kinds, verify.As[attest.Revocation](e).Kind) {
 			return e
 		}
 	}
@@ -63,16 +67,17 @@ func (r revoked) evidence(e *verify.Evidence) *verify.Evidence {
 	}
 	environment, builder := names(e)
 	return cmp.Or(
-		r.by(attest.RevokePayload, e.Payload()),
-		r.by(attest.RevokeKey, e.Signer()),
-		r.by(attest.RevokeSubject, e.Subject()),
-		r.by(attest.RevokeEnvironment, environment),
-		r.by(attest.RevokeBuilder, builder),
+		r.by(e.Payload(), attest.RevokePayload),
+		r.by(e.Signer(), attest.RevokeKey),
+		r.by(e.Subject(), attest.RevokeSubject, attest.RevokeBuilder),
+		r.by(environment, attest.RevokeEnvironment),
+		r.by(builder, attest.RevokeBuilder),
 	)
 }
 
-// names returns the environment and the builder image that e is about, or says
-// something about. What provenance says of them is compared, never followed.
+// names returns the environment and the builder image e says something about,
+// beside its subject. What provenance says of them is compared with these,
+// never followed.
 func names(e *verify.Evidence) (environment, builder attest.Digest) {
 	if env := verify.As[attest.Environment](e); env != nil {
 		return e.File(), env.BuilderImage
@@ -83,5 +88,5 @@ func names(e *verify.Evidence) (environment, builder attest.Digest) {
 	if p := verify.As[attest.LivePatch](e); p != nil {
 		return p.Environment, ""
 	}
-	return "", e.Subject() // provenance: of a builder image, or no such digest
+	return "", ""
 }

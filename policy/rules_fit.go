@@ -75,16 +75,20 @@ func (f *view) recordFresh(found []Finding) (bool, []Finding) {
 		return false, found
 	}
 	c := compare(found)
-	switch r, got := f.Host.Record, f.Host.Received; {
-	case r == nil || got.IsZero():
+	r, got := f.Host.Record, f.Host.Received
+	if r == nil || got.IsZero() {
 		c.missing("a host record")
+		return c.done()
+	}
+	age, skew := f.Now.Sub(got), r.Time.Sub(got)
+	switch {
 	case f.Site == nil || f.Site.MaxRecordAge <= 0:
 		c.missing("a site policy that says how old a record may be")
-	case f.Now.Sub(got) > f.Site.MaxRecordAge:
-		c.differs("age of the host record", "at most "+f.Site.MaxRecordAge.String(), f.Now.Sub(got).Round(time.Second).String())
-	case got.Sub(f.Now) > verify.MaxClockSkew:
+	case age > f.Site.MaxRecordAge:
+		c.differs("age of the host record", "at most "+f.Site.MaxRecordAge.String(), age.Round(time.Second).String())
+	case age < -verify.MaxClockSkew:
 		c.differs("arrival of the host record", "before "+f.Now.UTC().Format(time.RFC3339), got.UTC().Format(time.RFC3339))
-	case r.Time.Sub(got) > verify.MaxClockSkew || got.Sub(r.Time) > verify.MaxClockSkew:
+	case skew > verify.MaxClockSkew || skew < -verify.MaxClockSkew:
 		c.differs("time in the host record", got.UTC().Format(time.RFC3339), r.Time.UTC().Format(time.RFC3339))
 	}
 	return c.done()

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"math"
 	"time"
 
 	"github.com/patchfit/patchfit/attest"
@@ -19,14 +20,37 @@ type Trust struct {
 
 type product struct {
 	attest.Product
-	keys map[attest.Role]map[attest.Digest][]window // by key id
+	keys map[attest.Digest]*grants // by key id
 }
 
-// A window is the time [from, until) in which a key counts; zero until: no end.
-type window struct{ from, until time.Time }
+// grants are the times in which one key has each role.
+type grants struct{ builder, base, patch, revocation []window }
 
-func (w window) holds(t time.Time) bool {
-	return !t.Before(w.from) && (w.until.IsZero() || t.Before(w.until))
+// in returns the times for role; nil for a role there is not.
+func (g *grants) in(role attest.Role) *[]window {
+	switch role {
+	case attest.RoleBuilder:
+		return &g.builder
+	case attest.RoleBase:
+		return &g.base
+	case attest.RolePatch:
+		return &g.patch
+	case attest.RoleRevocation:
+		return &g.revocation
+	}
+	return nil
+}
+
+// A window is the time [from, until) in which a key counts, in microseconds of
+// Unix time, which compare faster than times.
+type window struct{ from, until int64 }
+
+func newWindow(k attest.SignerKey) window {
+	w := window{k.ValidFrom.UnixMicro(), math.MaxInt64}
+	if !k.ValidUntil.IsZero() {
+		w.until = k.ValidUntil.UnixMicro()
+	}
+	return w
 }
 
 // NewTrust prepares p, which its parser found consistent, for decisions.
@@ -42,9 +66,8 @@ func NewTrust(p *attest.TrustPolicy, envelope attest.Digest) *Trust {
 		signers[s.Name] = s
 	}
 	for _, known := range p.Products {
-		pr := &product{Product: known, keys: make(map[attest.Role]map[attest.Digest][]window)}
+		pr := &product{Product: known, keys: make(map[attest.Digest]*grants)}
 		for role, names := range known.Authorities {
-			pr.keys[role] = make(map[attest.Digest][]window)
 			for _, name := range names {
 				pr.grant(role, signers[name])
 			}
@@ -61,7 +84,14 @@ func (p *product) grant(role attest.Role, s attest.Signer) {
 		if err != nil {
 			continue
 		}
-		p.keys[role][key.ID()] = append(p.keys[role][key.ID()], window{k.ValidFrom, k.ValidUntil})
+		g := p.keys[key.ID()]
+		if g == nil {
+			g = new(grants)
+			p.keys[key.ID()] = g
+		}
+		if windows := g.in(role); windows != nil {
+			*windows = append(*windows, newWindow(k))
+		}
 	}
 }
 
@@ -108,11 +138,12 @@ func (t *Trust) Trusted(product string, role attest.Role, e *verify.Evidence) bo
 // this version does not know is kept, though it is never evidence.
 func (t *Trust) Signs(product string, e *verify.Evidence) bool {
 	p := t.product(product)
-	if p == nil {
+	if p == nil || !e.Proven() || p.keys[e.Signer()] == nil {
 		return false
 	}
-	for role := range p.keys {
-		if p.trusted(role, e) {
+	g := p.keys[e.Signer()]
+	for _, windows := range [][]window{g.builder, g.base, g.patch, g.revocation} {
+		if anyHolds(windows, e.Time()) {
 			return true
 		}
 	}
@@ -130,12 +161,22 @@ func (p *product) trusted(role attest.Role, e *verify.Evidence) bool {
 	if p == nil || !e.Proven() {
 		return false
 	}
-	return anyHolds(p.keys[role][e.Signer()], e.Time())
+	return p.keys[e.Signer()].hold(role, e.Time())
 }
 
-func anyHolds(windows []window, t time.Time) bool {
-	for _, w := range windows {
-		if w.holds(t) {
+// hold reports whether the key has role at t.
+func (g *grants) hold(role attest.Role, t time.Time) bool {
+	if g == nil {
+		return false
+	}
+	windows := g.in(role)
+	return windows != nil && anyHolds(*windows, t)
+}
+
+func anyHolds(windows []window, at time.Time) bool {
+	t := at.UnixMicro()
+	for i := range windows {
+		if w := &windows[i]; w.from <= t && t < w.until {
 			return true
 		}
 	}

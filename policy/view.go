@@ -16,22 +16,23 @@ type view struct {
 	complete bool // all of parts are there
 }
 
-// look returns the view of f.
-func look(f *Facts) view {
-	v := view{Facts: f, product: f.Trust.product(f.Product), chain: f.chain()}
+// look makes v, which is zero, the view of f.
+func (v *view) look(f *Facts) {
+	v.Facts, v.product = f, f.Trust.product(f.Product)
+	f.chain(&v.chain)
 	v.parts, v.complete = f.parts()
-	var windows []window
+	var signer attest.Digest
+	var has *grants
 	for i := range v.chain {
 		l := &v.chain[i]
-		if !l.evidence.Proven() || v.product == nil {
+		if v.product == nil || !l.evidence.Proven() {
 			continue
 		}
-		if i == 0 || l.role != v.chain[i-1].role || l.evidence.Signer() != v.chain[i-1].evidence.Signer() {
-			windows = v.product.keys[l.role][l.evidence.Signer()]
+		if s := l.evidence.Signer(); s != signer {
+			signer, has = s, v.product.keys[s]
 		}
-		l.trusted = anyHolds(windows, l.evidence.Time())
+		l.trusted = has.hold(l.role, l.evidence.Time())
 	}
-	return v
 }
 
 // parts are the predicates that have to fit together.
@@ -76,8 +77,9 @@ type link struct {
 const links = 6
 
 // chain lists the statements a decision stands on, from the patch down to the
-// builder image, each with what it has to be about. What is not known is zero.
-func (f *Facts) chain() (c [links]link) {
+// builder image, each with what it has to be about, in c, which is zero. What is
+// not known stays so.
+func (f *Facts) chain(c *[links]link) {
 	c[0].name, c[0].role = "livepatch/v1 of the patch", attest.RolePatch
 	c[1].name, c[1].role = "provenance of the patch", attest.RolePatch
 	c[2].name, c[2].role = "base/v1 of the base", attest.RoleBase
@@ -85,13 +87,13 @@ func (f *Facts) chain() (c [links]link) {
 	c[4].name, c[4].role = "environment/v1 of the base's environment", attest.RoleBase
 	c[5].name, c[5].role = "provenance of the builder image", attest.RoleBuilder
 	if f.Patch == nil {
-		return c
+		return
 	}
 	p := f.Patch
 	c[0].is(p.Statement, p.Artifact.Manifest, p.Artifact.File)
 	c[1].is(p.Provenance, p.Artifact.Manifest, p.Artifact.File)
 	if p.Base == nil {
-		return c
+		return
 	}
 	b := p.Base
 	c[2].is(b.Statement, b.Artifact.Manifest, b.Artifact.File)
@@ -104,7 +106,6 @@ func (f *Facts) chain() (c [links]link) {
 	if e := verify.As[attest.Environment](b.Environment); e != nil {
 		c[5].is(b.Builder, e.BuilderImage, "")
 	}
-	return c
 }
 
 func (l *link) is(e *verify.Evidence, manifest, file attest.Digest) {
@@ -115,7 +116,9 @@ func (l *link) is(e *verify.Evidence, manifest, file attest.Digest) {
 // on: those that are there, in a fixed order.
 func (f *Facts) Evidence() []attest.Digest {
 	var all []attest.Digest
-	for _, l := range f.chain() {
+	var c [links]link
+	f.chain(&c)
+	for _, l := range c {
 		if l.evidence.Proven() {
 			all = append(all, l.evidence.Payload())
 		}

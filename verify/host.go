@@ -30,9 +30,9 @@ func HostRecord(envelope []byte, key *attest.PublicKey, want Host) (*attest.Host
 	switch skew := r.Time.Sub(want.Now); {
 	case r.Sequence <= want.After:
 		return nil, refuse(Rollback, "/predicate/sequence: %d, want more than %d, the last one taken", r.Sequence, want.After)
-	case want.Nonce == "" || r.Nonce != want.Nonce:
+	case r.Nonce != want.Nonce: // no record has an empty one
 		return nil, refuse(StaleHostRecord, "/predicate/nonce: %q, want %q, the challenge of now", r.Nonce, want.Nonce)
-	case want.Now.IsZero() || skew > MaxClockSkew || skew < -MaxClockSkew:
+	case skew > MaxClockSkew || skew < -MaxClockSkew:
 		return nil, refuse(StaleHostRecord, "/predicate/time: %s, want within %v of %s", r.Time.Format(time.RFC3339), MaxClockSkew, want.Now.UTC().Format(time.RFC3339))
 	case want.Boot != "" && r.BootID != want.Boot:
 		return nil, refuse(ClonedKey, "/predicate/bootId: %s, want %s, the boot that asked", r.BootID, want.Boot)
@@ -78,7 +78,7 @@ func ownRecord(s *attest.Statement, r *attest.HostRecord, key *attest.PublicKey,
 	if got := s.Subjects[0].Digest; got != key.ID() || len(s.Subjects) != 1 {
 		return refuse(SubjectMismatch, "/subject: record is about key %s, want %s, the host's", got, key.ID())
 	}
-	if host == "" || r.Host != host {
+	if r.Host != host {
 		return refuse(SubjectMismatch, "/predicate/host: %q, want %q", r.Host, host)
 	}
 	return nil

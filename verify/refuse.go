@@ -50,11 +50,11 @@ func isProof(e *strictjson.Error) bool {
 	return e.Reason == "missing" || e.Pointer == entries || e.Pointer == times+"/rfc3161Timestamps"
 }
 
-// about refuses a statement whose subjects are not want's digests. A statement
-// may leave the file out where its type allows it; what is missing then is
-// package policy's to judge.
+// about refuses a statement whose subjects are not want's digests; its parser
+// saw to it that no subject is empty. A statement may leave the file out where
+// its type allows it; what is missing then is package policy's to judge.
 func about(s *attest.Statement, want Artifact) *Refusal {
-	if got := s.Subjects[0].Digest; want.Manifest == "" || got != want.Manifest {
+	if got := s.Subjects[0].Digest; got != want.Manifest {
 		return refuse(SubjectMismatch, "/subject/0: statement is about %s, want manifest %s", got, orNone(want.Manifest))
 	}
 	if len(s.Subjects) > 2 {

@@ -101,8 +101,8 @@ func (v *Verifier) prove(raw []byte) (*Evidence, *attest.Statement, *Refusal) {
 	if err != nil {
 		return nil, nil, unreadable(err)
 	}
-	if e := b.Sigstore.GetDsseEnvelope(); !bytes.Equal(e.GetPayload(), b.Envelope.Payload) || e.GetPayloadType() != b.Envelope.PayloadType {
-		return nil, nil, refuse(Corrupt, "/dsseEnvelope: two readers see different envelopes in this bundle")
+	if refusal := readAlike(b); refusal != nil {
+		return nil, nil, refusal
 	}
 	s, result, refusal := v.signed(b)
 	if refusal != nil {
@@ -123,6 +123,19 @@ func (v *Verifier) prove(raw []byte) (*Evidence, *attest.Statement, *Refusal) {
 		logIndex:  b.Sigstore.GetVerificationMaterial().GetTlogEntries()[0].GetLogIndex(),
 		predicate: b.Statement.Predicate,
 	}, b.Statement, nil
+}
+
+// readAlike asks that the envelope sigstore-go verifies is the one our parser
+// read. They read the same bytes; should they ever see different things, nothing
+// is evidence.
+func readAlike(b *attest.Bundle) *Refusal {
+	e := b.Sigstore.GetDsseEnvelope()
+	if len(e.GetSignatures()) != 1 || len(b.Envelope.Signatures) != 1 ||
+		!bytes.Equal(e.GetPayload(), b.Envelope.Payload) || e.GetPayloadType() != b.Envelope.PayloadType ||
+		!bytes.Equal(e.GetSignatures()[0].GetSig(), b.Envelope.Signatures[0].Sig) {
+		return refuse(Corrupt, "/dsseEnvelope: two readers see different envelopes in this bundle")
+	}
+	return nil
 }
 
 // bySigningKey asks sigstore-go for a signature by a key. What the statement

@@ -261,6 +261,13 @@ func TestUnknownTypesAreProvenAndNothingMore(t *testing.T) {
 	if verify.As[attest.Base](ev) != nil || verify.As[attest.Provenance](ev) != nil {
 		t.Error("an unknown predicate reads as one of ours")
 	}
+	about := []attest.Subject{{Digest: l.said.About.Manifest}, {Digest: l.said.About.File}, {Digest: attest.DigestOf(nil)}}
+	three, err := attest.NewStatement("https://example.com/other/v1", about, attest.Unknown(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = l.verifier.Bundle(l.Bundle(three, l.Signer("base")), l.said.About)
+	wantRefusal(t, err, verify.SubjectMismatch, "3 subjects")
 }
 
 // A signer who does not use our code can get anything logged and timestamped.
