@@ -88,24 +88,6 @@ func must[T any](v T, err error) func(t *testing.T) T {
 	}
 }
 
-type sealLog struct{ log *tlog.Log }
-
-func (s sealLog) Add(ctx context.Context, envelope []byte, key *attest.PublicKey) (int64, error) {
-	e, err := attest.ParseEnvelope(envelope, attest.SegmentPayload)
-	if err != nil {
-		return 0, err
-	}
-	leaf, err := ledger.Leaf(e, key)
-	if err != nil {
-		return 0, err
-	}
-	entry, _, err := s.log.Add(ctx, leaf)
-	if err != nil {
-		return 0, err
-	}
-	return entry.GetLogIndex(), nil
-}
-
 func newServer(t *testing.T) *testServer {
 	t.Helper()
 	dir := t.TempDir()
@@ -128,7 +110,7 @@ func newServer(t *testing.T) *testServer {
 		}
 	})
 	signer := must(signature.LoadSigner(journalKey, crypto.SHA256))(t)
-	s.journal = must(journal.Open(filepath.Join(dir, "journal"), s.store, signer, sealLog{log}, s.state.Apply, nil))(t)
+	s.journal = must(journal.Open(filepath.Join(dir, "journal"), s.store, signer, tlog.Segments{Log: log}, s.state.Apply, nil))(t)
 	t.Cleanup(func() { closing(t, s.journal.Close) })
 	s.state.SetReady()
 	s.index = must(index.Open(filepath.Join(dir, "index.db")))(t)

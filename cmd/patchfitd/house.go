@@ -147,7 +147,7 @@ func (h *house) openJournal() error {
 	if err != nil {
 		return fmt.Errorf("reading the journal key: %w", err)
 	}
-	h.journal, err = journal.Open(h.path(journalDir), h.store, signer, sealLog{h.log}, h.state.Apply, &journal.Options{Logger: h.logger})
+	h.journal, err = journal.Open(h.path(journalDir), h.store, signer, tlog.Segments{Log: h.log}, h.state.Apply, &journal.Options{Logger: h.logger})
 	if err != nil {
 		return fmt.Errorf("opening the journal: %w", err)
 	}
@@ -174,25 +174,6 @@ func (h *house) close() error {
 	}
 	h.closers = nil
 	return errors.Join(errs...)
-}
-
-// sealLog lets the journal log its sealed segments.
-type sealLog struct{ log *tlog.Log }
-
-func (s sealLog) Add(ctx context.Context, envelope []byte, key *attest.PublicKey) (int64, error) {
-	e, err := attest.ParseEnvelope(envelope, attest.SegmentPayload)
-	if err != nil {
-		return 0, err
-	}
-	leaf, err := ledger.Leaf(e, key)
-	if err != nil {
-		return 0, err
-	}
-	entry, _, err := s.log.Add(ctx, leaf)
-	if err != nil {
-		return 0, err
-	}
-	return entry.GetLogIndex(), nil
 }
 
 // feed is what the index is fed from.

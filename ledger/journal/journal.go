@@ -33,6 +33,10 @@ import (
 // fsync, a record that could not be applied, or Close.
 var ErrDown = errors.New("the journal is down")
 
+// ErrRolledBack reports that the log knows more sealed segments than the
+// journal, or fewer: one of them was lost, cut or restored without the other.
+var ErrRolledBack = errors.New("journal and log do not go together")
+
 // A Store keeps bytes for good under their sha256. When Put returns nil they
 // survive a power cut; Get hashes what it returns.
 type Store interface {
@@ -44,6 +48,9 @@ type Store interface {
 // integrated. The same envelope again returns the index it has.
 type Log interface {
 	Add(ctx context.Context, envelope []byte, key *attest.PublicKey) (index int64, err error)
+	// Count returns how many integrated leaves are signed by the key: there is
+	// one for each sealed segment, so a journal that was set back is noticed.
+	Count(key attest.Digest) int64
 }
 
 // Options may be nil.

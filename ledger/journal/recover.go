@@ -27,6 +27,9 @@ func (j *Journal) restore() error {
 	if err != nil {
 		return err
 	}
+	if err := j.compareWithLog(numbers); err != nil {
+		return err
+	}
 	if err := j.replaySealed(); err != nil {
 		return err
 	}
@@ -121,6 +124,25 @@ func (j *Journal) segmentNumbers() ([]int64, error) {
 		j.next++
 	}
 	return numbers, nil
+}
+
+// compareWithLog asks the log how many segments were sealed. A segment whose
+// statement was signed may be there already; no other can be.
+func (j *Journal) compareWithLog(numbers []int64) error {
+	sealed, staged := int64(len(j.seals)), int64(0)
+	for _, n := range numbers {
+		_, err := j.fs.ReadFile(j.sealName(n))
+		if n > sealed && err == nil {
+			staged++
+		}
+	}
+	switch logged := j.log.Count(j.key.ID()); {
+	case logged > sealed+staged:
+		return fmt.Errorf("%w: the log holds %d sealed segments, the journal knows %d; restore the journal directory from its newest backup", ErrRolledBack, logged, sealed+staged)
+	case logged < sealed:
+		return fmt.Errorf("%w: the journal knows %d sealed segments, the log holds %d; restore the log directory from its newest backup", ErrRolledBack, sealed, logged)
+	}
+	return nil
 }
 
 // replaySealed applies the records of all sealed segments, verified.

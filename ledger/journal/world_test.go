@@ -85,6 +85,12 @@ func (w *world) Get(d attest.Digest) ([]byte, error) {
 	return b, nil
 }
 
+func (w *world) Count(attest.Digest) int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return int64(len(w.log))
+}
+
 func (w *world) Add(_ context.Context, envelope []byte, key *attest.PublicKey) (index int64, err error) {
 	e, err := attest.ParseEnvelope(envelope, attest.SegmentPayload)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/transparency-dev/tessera/client"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
 )
 
@@ -45,6 +46,7 @@ type guard struct {
 	closed bool
 
 	known   map[leafHash]uint64
+	byKey   map[attest.Digest]int64 // how many of them each key signed
 	knownMu sync.RWMutex
 }
 
@@ -60,7 +62,7 @@ func newGuard(origin string, key ed25519.PrivateKey, files client.FileFetcher, b
 	factory := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 	return &guard{
 		inner: inner, files: files, broken: broken, signed: make(chan struct{}, 1),
-		tree: factory.NewEmptyRange(0), known: make(map[leafHash]uint64),
+		tree: factory.NewEmptyRange(0), known: make(map[leafHash]uint64), byKey: make(map[attest.Digest]int64),
 	}, nil
 }
 
@@ -133,12 +135,27 @@ func (g *guard) extend(ctx context.Context, size uint64) error {
 		for _, leaf := range leaves[end%leavesPerBundle:] {
 			h := leafHash(ledger.EntryHash(leaf))
 			g.learn(h, g.tree.End())
+			g.count(h, g.tree.End(), leaf)
 			if err := g.tree.Append(h[:], nil); err != nil {
 				return fmt.Errorf("computing the root: %w", err)
 			}
 		}
 	}
 	return nil
+}
+
+// count adds a leaf of the tree to those of its key. Of several equal ones only
+// the first counts.
+func (g *guard) count(h leafHash, index uint64, leaf []byte) {
+	e, err := ledger.ParseEntry(leaf)
+	if err != nil {
+		return // not one of ours: it is in the tree, and by nobody we know
+	}
+	g.knownMu.Lock()
+	defer g.knownMu.Unlock()
+	if g.known[h] == index {
+		g.byKey[e.Key.ID()]++
+	}
 }
 
 // learn remembers where a leaf is; of several equal ones, the first.

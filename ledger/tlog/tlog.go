@@ -216,6 +216,13 @@ func (l *Log) Size(ctx context.Context) (uint64, error) {
 	return cp.Size, ctx.Err()
 }
 
+// Count returns how many different leaves of the log a key signed.
+func (l *Log) Count(key attest.Digest) int64 {
+	l.guard.knownMu.RLock()
+	defer l.guard.knownMu.RUnlock()
+	return l.guard.byKey[key]
+}
+
 // Leaf returns the leaf at index, the first being 0.
 func (l *Log) Leaf(ctx context.Context, index uint64) ([]byte, error) {
 	size, err := l.Size(ctx)

@@ -1,0 +1,32 @@
+package tlog
+
+import (
+	"context"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/ledger"
+)
+
+// Segments is the log as the journal sees it: a place for the signed
+// statements of its sealed segments.
+type Segments struct{ Log *Log }
+
+// Add makes a signed statement one leaf and returns its index.
+func (s Segments) Add(ctx context.Context, envelope []byte, key *attest.PublicKey) (int64, error) {
+	e, err := attest.ParseEnvelope(envelope, attest.SegmentPayload)
+	if err != nil {
+		return 0, err
+	}
+	leaf, err := ledger.Leaf(e, key)
+	if err != nil {
+		return 0, err
+	}
+	entry, _, err := s.Log.Add(ctx, leaf)
+	if err != nil {
+		return 0, err
+	}
+	return entry.GetLogIndex(), nil
+}
+
+// Count returns how many leaves a key signed.
+func (s Segments) Count(key attest.Digest) int64 { return s.Log.Count(key) }
