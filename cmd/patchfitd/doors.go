@@ -51,15 +51,17 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 		return nil, err
 	}
 	r := mux.NewRouter().SkipClean(true).UseEncodedPath()
-	r.PathPrefix("/v2").Handler(oci)
-	r.Handle("/token", who.TokenHandler())
-	r.PathPrefix("/v1/").Handler(api)
-	r.Handle("/api/v1/timestamp", stamp)
-	r.PathPrefix("/api/v2/").Handler(h.log)
-	if err := h.material(r, baseURL); err != nil {
+	r.PathPrefix("/v2").Handler(unhurried(oci))
+	rest := mux.NewRouter().SkipClean(true).UseEncodedPath()
+	rest.Handle("/token", who.TokenHandler())
+	rest.PathPrefix("/v1/").Handler(api)
+	rest.Handle("/api/v1/timestamp", stamp)
+	rest.PathPrefix("/api/v2/").Handler(h.log)
+	if err := h.material(rest, baseURL); err != nil {
 		return nil, err
 	}
-	r.HandleFunc("/readyz", h.ready)
+	rest.HandleFunc("/readyz", h.ready)
+	r.PathPrefix("/").Handler(prompt(rest))
 	return noSniff(r), nil
 }
 

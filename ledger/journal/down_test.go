@@ -45,6 +45,11 @@ func testPoison(t *testing.T, broken string, fault disktest.Fault) {
 	if !errors.Is(err, ErrDown) || !errors.Is(j.Err(), ErrDown) || !errors.Is(err, disktest.ErrFault) {
 		t.Errorf("the failed sync is reported as %v, then as %v", err, j.Err())
 	}
+	select {
+	case <-j.Dead():
+	default:
+		t.Error("nobody is told that the journal is down")
+	}
 	for i := range 3 {
 		if r, err := j.Append(t.Context(), ledger.KindTag, tag(i)); !errors.Is(err, ErrDown) {
 			t.Errorf("acknowledged afterwards: %v, %v", r, err)

@@ -173,6 +173,10 @@ func (j *Journal) Err() error {
 	return j.down
 }
 
+// Dead is closed when the journal takes no more records. Opening it again finds
+// out what is on the disk.
+func (j *Journal) Dead() <-chan struct{} { return j.dead }
+
 // poison takes the journal down for cause. The first cause stays.
 func (j *Journal) poison(cause error) error {
 	j.mu.Lock()
