@@ -240,6 +240,14 @@ func TestOneDecisionPerRequest(t *testing.T) {
 	if n := s.count(ledger.KindDecision); n != 0 {
 		t.Errorf("lists recorded %d decisions", n)
 	}
+	for _, d := range []attest.Digest{one.BaseManifest, one.EnvManifest, one.Builder} {
+		if r := s.get(s.host, manifestPath(string(d))); r.status != http.StatusForbidden || !strings.HasPrefix(r.message(), "FORBIDDEN_ROLE: ") {
+			t.Errorf("what no host gets: %d %s", r.status, r.body)
+		}
+	}
+	if n := s.count(ledger.KindDecision); n != 0 {
+		t.Errorf("%d decisions on record about what no host gets", n)
+	}
 	for _, q := range []request{
 		way(http.MethodHead, manifestPath("patch")), way(http.MethodGet, manifestPath("patch")),
 		way(http.MethodGet, manifestPath(string(one.PatchManifest))), way(http.MethodGet, blobPath(one.PatchFile.Digest)),

@@ -13,7 +13,6 @@ import (
 // of it. What fails inside goes out without its details.
 type answer struct {
 	http.ResponseWriter
-	head    bool
 	refusal *api.Error
 	wrote   bool
 	muted   bool // the body distribution writes is not the one that goes out

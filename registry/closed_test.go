@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/distribution/distribution/v3"
+	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -168,3 +170,91 @@ func TestExchangeBounds(t *testing.T) {
 }
 
 type discard struct{ http.ResponseWriter }
+
+// TestAnotherRepository: the one that the exchange is about is opened, and no
+// other, although distribution read the request differently.
+func TestAnotherRepository(t *testing.T) {
+	x := &exchange{answer: &answer{ResponseWriter: &discard{}}, action: read, repository: "a"}
+	ctx := context.WithValue(t.Context(), exchangeKey{}, x)
+	name, err := reference.WithName("b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &namespace{inner: anyRepository{}}
+	if _, err := n.Repository(ctx, name); err == nil || x.answer.refusal == nil || x.answer.refusal.Status != http.StatusForbidden {
+		t.Errorf("%v, %+v", err, x.answer.refusal)
+	}
+}
+
+// anyRepository opens every repository.
+type anyRepository struct{ closedNamespace }
+
+func (anyRepository) Repository(context.Context, reference.Named) (distribution.Repository, error) {
+	return closedRepository{}, nil
+}
+
+// TestCreateForwardsNoMount: whatever should be mounted does not reach
+// distribution.
+func TestCreateForwardsNoMount(t *testing.T) {
+	x := &exchange{registry: &Registry{uploads: newUploads()}, answer: &answer{ResponseWriter: &discard{}}, action: push, repository: "a"}
+	ctx := context.WithValue(t.Context(), exchangeKey{}, x)
+	inner := new(counting)
+	s := &blobs{handle: handle{registry: x.registry, name: "a", stored: inner}}
+	if _, err := s.Create(ctx, mounting{}); err != nil || inner.created != 1 || inner.options != 0 {
+		t.Errorf("%v: created %d times, with %d options", err, inner.created, inner.options)
+	}
+}
+
+// counting counts what it is asked for.
+type counting struct {
+	closedBlobs
+	created, options int
+}
+
+func (c *counting) Create(_ context.Context, options ...distribution.BlobCreateOption) (distribution.BlobWriter, error) {
+	c.created++
+	c.options += len(options)
+	return &writer{inner: named{}}, nil
+}
+
+type named struct{ distribution.BlobWriter }
+
+func (named) ID() string { return "1" }
+
+type mounting struct{}
+
+func (mounting) Apply(any) error { return nil }
+
+// TestSessions: an upload is found by its id in its repository by its
+// principal, by one request at a time, for an hour.
+func TestSessions(t *testing.T) {
+	u := newUploads()
+	s := &session{id: "1", repository: "a", principal: "p", started: time.Now()}
+	if e := u.begin(s); e != nil {
+		t.Fatal(e)
+	}
+	if _, e := u.take("1", "a", "p"); e == nil || e.Status != http.StatusConflict {
+		t.Errorf("while another request writes: %v", e)
+	}
+	u.release(s)
+	for _, q := range [][3]string{{"2", "a", "p"}, {"1", "b", "p"}, {"1", "a", "q"}} {
+		if _, e := u.take(q[0], q[1], q[2]); e == nil || e.Status != http.StatusNotFound {
+			t.Errorf("%v: %v", q, e)
+		}
+	}
+	if got, e := u.take("1", "a", "p"); e != nil || got != s {
+		t.Errorf("its own: %v", e)
+	}
+	later := time.Now().Add(UploadTTL)
+	if old := u.over(later); len(old) != 0 {
+		t.Error("one that is being written to is taken away")
+	}
+	u.release(s)
+	s.started = time.Now().Add(-UploadTTL)
+	if _, e := u.take("1", "a", "p"); e == nil {
+		t.Error("one that is too old goes on")
+	}
+	if old := u.over(time.Now()); len(old) != 1 || len(u.sessions) != 0 {
+		t.Errorf("taken away: %v", old)
+	}
+}

@@ -250,6 +250,9 @@ func TestCommitOrder(t *testing.T) {
 				if _, visible := s.State.Manifest(repo, d); visible && (kind == "" || kind == ledger.KindStatement || !after && kind == ledger.KindManifest) {
 					t.Error("a manifest without its record is seen")
 				}
+				if n := s.count(ledger.KindTag); n != 0 && kind != ledger.KindTag {
+					t.Error("a tag was moved to what was not acknowledged")
+				}
 				s.mend()
 				if r := s.putManifest(s.publisher, repo, "bundle", raw); r.status != http.StatusCreated {
 					t.Fatalf("again: %d %s", r.status, r.body)

@@ -102,7 +102,7 @@ func (g *Registry) Close() error { return g.app.Shutdown() }
 
 // ServeHTTP answers one request.
 func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := &answer{ResponseWriter: w, head: r.Method == http.MethodHead}
+	a := &answer{ResponseWriter: w}
 	defer g.recovered(a, r)
 	x, e := g.open(a, r)
 	if e != nil {

@@ -70,7 +70,7 @@ func (a *app) adminGrantCommand() *cobra.Command {
 		Use:   "grant --principal ID --product ID --role ROLE",
 		Short: "give a principal a role in a product, or take it",
 		Long: `Give a principal a role in a product, or take it with --revoke.
-Roles: publisher, auditor, admin. Product "*" goes with admin only. Hosts get
+Roles: publisher, auditor, admin. Product "*" goes with admin and auditor only. Hosts get
 their role by enrolling.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

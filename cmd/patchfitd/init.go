@@ -29,7 +29,7 @@ func initCommand(config *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "make keys, an empty ledger, a configuration and the admin token",
-		Args:  cobra.NoArgs,
+		Args:  none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			token, err := initialise(cmd.Context(), *config, &c, cmd.ErrOrStderr())
 			if err != nil {

@@ -22,7 +22,7 @@ const (
 	keyTSA      = "timestamps.pem" // P-256: signs timestamps
 	chainTSA    = "timestamps-chain.pem"
 	keyTokens   = "tokens.pem"   // P-256: signs access tokens
-	keyReceipts = "receipts.pem" // P-256: signs receipts
+	keyReceipts = "receipts.pem" // P-256: will sign receipts; made now, so that it is in every backup
 	keyJournal  = "journal.pem"  // P-256: signs sealed segments
 	secretMAC   = "pepper"       // keys the MACs of bearer and enrolment tokens
 )

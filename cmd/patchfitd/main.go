@@ -35,26 +35,62 @@ type hinted struct {
 
 func (h hinted) Unwrap() error { return h.error }
 
+// The exit codes (docs/spec/cli.md).
+const (
+	exitError = 1
+	exitUsage = 2
+)
+
+// usage marks an error as the command line's fault.
+type usage struct{ hinted }
+
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "patchfitd: error:", err)
+	if u := (usage{}); errors.As(err, &u) {
+		fmt.Fprintln(stderr, "patchfitd: hint:", u.hint)
+		return exitUsage
+	}
+	if h := (hinted{}); errors.As(err, &h) {
+		fmt.Fprintln(stderr, "patchfitd: hint:", h.hint)
+	}
+	return exitError
+}
+
+func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "patchfitd",
 		Short:         "serve live patches only to the builds they were made for",
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return usage{hinted{fmt.Errorf("patchfitd has no command %q", args[0]), "one of: init, serve, reindex"}}
+		},
 	}
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage{hinted{err, "see: " + cmd.CommandPath() + " --help"}}
+	})
 	config := root.PersistentFlags().String("config", "/etc/patchfit/patchfitd.yaml", "configuration file")
 	root.AddCommand(initCommand(config), serveCommand(config), reindexCommand(config))
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
+	return root
+}
+
+// none refuses arguments.
+func none(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
 	}
-	fmt.Fprintln(stderr, "patchfitd: error:", err)
-	if h := (hinted{}); errors.As(err, &h) {
-		fmt.Fprintln(stderr, "patchfitd: hint:", h.hint)
-	}
-	return 1
+	return usage{hinted{fmt.Errorf("unexpected argument %q", args[0]), "see: " + cmd.CommandPath() + " --help"}}
 }

@@ -15,7 +15,7 @@ func reindexCommand(config *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "reindex",
 		Short: "build the query index again from journal, log and registry (the server must be stopped)",
-		Args:  cobra.NoArgs,
+		Args:  none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			h, err := openHouse(cmd.Context(), *config, cmd.ErrOrStderr())
 			if err != nil {

@@ -33,7 +33,7 @@ func serveCommand(config *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "run the server until SIGTERM",
-		Args:  cobra.NoArgs,
+		Args:  none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), *config, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -234,6 +234,8 @@ func TestStatements(t *testing.T) {
 		"a revocation": {y.Revoke(w.Product, attest.RevokeSubject, w.PatchManifest), w.PatchManifest, verify.SubjectMismatch, []string{"patchfit revoke"}},
 		"a base of an image": {y.Say(verifytest.Said{Role: attest.RoleBase, Type: attest.TypeBase, About: verify.Artifact{Manifest: w.EnvManifest, File: w.BaseFile.Digest}, Predicate: w.Base}),
 			w.EnvManifest, verify.SubjectMismatch, nil},
+		"a build of an environment": {y.Say(verifytest.Said{Role: attest.RoleBuilder, Type: attest.TypeProvenance, About: verify.Artifact{Manifest: w.EnvManifest, File: w.EnvFile}, Predicate: w.BuilderBuild}),
+			w.EnvManifest, verify.SubjectMismatch, []string{"says nothing about"}},
 		"not logged":    {y.strip(y.Say(live), "tlogEntries"), w.PatchManifest, verify.NotLogged, nil},
 		"no timestamp":  {y.strip(y.Say(live), "timestampVerificationData"), w.PatchManifest, verify.NotLogged, nil},
 		"bad signature": {y.forge(y.Say(live)), w.PatchManifest, verify.BadSignature, nil},
