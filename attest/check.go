@@ -91,6 +91,10 @@ func checkCVE(at spot, v string) error {
 	return nil
 }
 
+// maxRunning is how many measurements one host record has: each decision for
+// the host looks all of them up.
+const maxRunning = 64
+
 func (h *HostRecord) check(at spot) error {
 	return cmp.Or(
 		at.member("host").uuid(h.Host),
@@ -99,9 +103,17 @@ func (h *HostRecord) check(at spot) error {
 		at.member("nonce").line(h.Nonce),
 		at.member("time").time(h.Time),
 		h.Target.check(at.member("target")),
+		fewRunning(at.member("running"), h.Running),
 		each(at.member("running"), h.Running, checkRunning),
 		sortedRunning(at.member("running"), h.Running),
 	)
+}
+
+func fewRunning(at spot, list []Running) error {
+	if len(list) > maxRunning {
+		return at.errorf("%d measurements, want at most %d", len(list), maxRunning)
+	}
+	return nil
 }
 
 func checkRunning(at spot, r Running) error {

@@ -157,6 +157,8 @@ func recordEdits() []edited {
 		{"time-before-1970", `2026-03-01`, `1969-12-31`, "/predicate/time: year 1969 is out of range"},
 		{"running-unsorted", runningOf(goodRecord()), otherRunning(productID) + "," + otherRunning(otherID), "/predicate/running/1: does not sort after the element before it by product and digest"},
 		{"running-twice", runningOf(goodRecord()), runningOf(goodRecord()) + "," + runningOf(goodRecord()), "/predicate/running/1: does not sort after the element before it by product and digest"},
+		{"running-64", runningOf(goodRecord()), manyRunning(64), accepted},
+		{"running-65", runningOf(goodRecord()), manyRunning(65), "/predicate/running: 65 measurements, want at most 64"},
 		{"running-product-not-uuid", productID, `lib/demo`, `/predicate/running/0/product: "lib/demo" is not a lower-case UUID`},
 	}
 }
@@ -165,6 +167,26 @@ func runningOf(h *attest.HostRecord) string { return otherRunning(h.Running[0].P
 
 func otherRunning(product string) string {
 	return fmt.Sprintf(`{"measurement":{"buildId":"%s","digest":"%s","kind":"elf-file"},"product":"%s"}`, measured.BuildID, measured.Digest, product)
+}
+
+// manyRunning is n different measurements of one product, in order.
+func manyRunning(n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf(`{"measurement":{"buildId":"%s","digest":"sha256:%064x","kind":"elf-file"},"product":"%s"}`, measured.BuildID, i+1, productID)
+	}
+	return strings.Join(list, ",")
+}
+
+// TestSchemaBoundsRunning: the schema has the parser's limit.
+func TestSchemaBoundsRunning(t *testing.T) {
+	s, good := loadSchema(t, "host-record"), statementBytes(t, "host-record")
+	for n, want := range map[int]bool{64: true, 65: false} {
+		b := edit(t, good, runningOf(goodRecord()), manyRunning(n))
+		if err := s.check(predicateOf(b)); (err == nil) != want {
+			t.Errorf("%d measurements: the schema says %v", n, err)
+		}
+	}
 }
 
 func revocationEdits() []edited {

@@ -16,6 +16,10 @@ import (
 	"github.com/patchfit/patchfit/verify"
 )
 
+// maxSequenceJump is how far above the last record's sequence a server may ask
+// for the next: a restored host catches up, and nobody uses the numbers up.
+const maxSequenceJump = 1 << 20
+
 // Recorded is what the server took.
 type Recorded struct {
 	Record *attest.HostRecord
@@ -67,14 +71,28 @@ func (a *Agent) Record(ctx context.Context, bases []Base) (*Recorded, error) {
 		return nil, err
 	}
 	statement.Nonce = challenge.Nonce
-	// A server that was set back to a backup asks for a number we used: two
-	// different records must never have the same.
-	statement.Sequence = max(challenge.Sequence, a.last.Signed+1)
+	if statement.Sequence, err = a.next(challenge.Sequence); err != nil {
+		return nil, err
+	}
 	envelope, err := a.sign(statement)
 	if err != nil {
 		return nil, err
 	}
 	return a.deliver(ctx, bases, statement, envelope)
+}
+
+// next returns the sequence of the next record, for which the server asks for
+// one. Two different records must never have the same: a server that was set
+// back to a backup asks for a number we used.
+func (a *Agent) next(asked int64) (int64, error) {
+	if asked > a.last.Signed && asked-a.last.Signed > maxSequenceJump {
+		return 0, &verify.Refusal{
+			Reason: verify.Corrupt,
+			Fact:   fmt.Sprintf("the server asks for record %d, the last one this host signed is %d: more than %d apart", asked, a.last.Signed, maxSequenceJump),
+			Remedy: "ask an admin of the server why it asks for that number; if it is right, this host lost its state: enrol it again",
+		}
+	}
+	return max(asked, a.last.Signed+1), nil
 }
 
 // describe says what this host runs, of which the server's challenge is missing.

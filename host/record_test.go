@@ -1,6 +1,8 @@
 package host
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -81,6 +83,42 @@ func TestRecordNeverReusesASequence(t *testing.T) {
 	}
 	if _, err := m.pull(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A server cannot use up the numbers of a host: what it asks for is bounded,
+// and a refusal leaves nothing behind.
+func TestRecordSequenceIsBounded(t *testing.T) {
+	m := enrolled(t)
+	before, err := os.ReadFile(filepath.Join(m.state, recordFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, asked := range []int64{1<<53 - 1, 2 + maxSequenceJump} {
+		m.server.sequence = asked - 1
+		err := m.record()
+		r := (*verify.Refusal)(nil)
+		if !errors.As(err, &r) || r.Reason != verify.Corrupt || r.Remedy == "" || !strings.Contains(r.Fact, fmt.Sprintf("record %d, the last one this host signed is 1:", asked)) {
+			t.Errorf("asked for record %d: %v, want CORRUPT with both numbers and a next step", asked, err)
+		}
+		if after, err := os.ReadFile(filepath.Join(m.state, recordFile)); err != nil || string(after) != string(before) {
+			t.Errorf("asked for record %d: %s was written (%v)", asked, recordFile, err)
+		}
+	}
+	m.server.sequence = 1
+	if err := m.record(); err != nil {
+		t.Fatalf("the honest server after it: %v", err)
+	}
+	m.server.sequence = 2 + maxSequenceJump - 1
+	if err := m.record(); err != nil {
+		t.Errorf("a jump of %d: %v", maxSequenceJump, err)
+	}
+	var got []int64
+	for _, r := range m.server.records {
+		got = append(got, r.Sequence)
+	}
+	if diff := cmp.Diff([]int64{1, 2, 2 + maxSequenceJump}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -27,9 +27,10 @@ func (p *pinnedPolicy) prepare() (*trust, error) {
 }
 
 // revocations fetches the revocations of a product, adds them to those this
-// host has seen, and returns all. A server that has fewer than it ever had is
-// refused: what was revoked stays so. Revocations have no end; only a trust
-// policy that no longer trusts who signed one takes it away.
+// host has seen, and returns all. A server that lost one of those is refused:
+// what was revoked stays so. Revocations have no end; only a trust policy that
+// no longer trusts who signed one takes it away. What a server says beyond what
+// verifies, as a count, is not remembered: it would be believed for ever.
 func (a *Agent) revocations(ctx context.Context, t *trust, product string) ([]*verify.Evidence, error) {
 	seen, err := a.state.readRevocations()
 	if err != nil {
@@ -41,11 +42,11 @@ func (a *Agent) revocations(ctx context.Context, t *trust, product string) ([]*v
 	}
 	known := seen.of(product)
 	before, offered := t.revocations(product, known.Bundles), t.revocations(product, answer.Bundles)
-	if refusal := forgotten(known, answer, before, offered); refusal != nil {
+	if refusal := forgotten(product, answer, before, offered); refusal != nil {
 		return nil, refusal
 	}
-	if len(offered) > len(before) || answer.Count > known.Count {
-		known.remember(answer.Count, before, offered, answer.Bundles)
+	if len(offered) > len(before) {
+		known.remember(before, offered, answer.Bundles)
 		if err := a.state.write(revocationsFile, seen); err != nil {
 			return nil, err
 		}
@@ -99,16 +100,17 @@ func evidence(all []revocation) []*verify.Evidence {
 	return list
 }
 
-// forgotten refuses a server that lost a revocation this host has seen.
-func forgotten(known *productRevocations, answer *api.Revocations, before, offered []revocation) *verify.Refusal {
-	if answer.Count < known.Count || answer.Count > int64(len(answer.Bundles)) {
-		return refuse(verify.Rollback, "the server has %s revocations of product %s and sends %d, this host has seen %s",
-			decimal(answer.Count), known.Product, len(answer.Bundles), decimal(known.Count))
+// forgotten refuses a server that lost a revocation this host has verified, or
+// that by its own count keeps some back in this very answer.
+func forgotten(product string, answer *api.Revocations, before, offered []revocation) *verify.Refusal {
+	if answer.Count < int64(len(before)) || answer.Count > int64(len(answer.Bundles)) {
+		return refuse(verify.Rollback, "the server says it has %s revocations of product %s and sends %d, this host has verified %d",
+			decimal(answer.Count), product, len(answer.Bundles), len(before))
 	}
 	for _, r := range before {
 		if !contains(offered, r.Evidence) {
 			return refuse(verify.Rollback, "the server no longer has revocation %s of product %s (%s), which this host has seen",
-				r.Payload(), known.Product, verify.As[attest.Revocation](r.Evidence).Reason)
+				r.Payload(), product, verify.As[attest.Revocation](r.Evidence).Reason)
 		}
 	}
 	return nil
@@ -128,11 +130,11 @@ func (s *seenRevocations) of(product string) *productRevocations {
 
 // remember adds the bundles of what is new. What was remembered stays, trusted
 // now or not: a later trust policy may trust it again.
-func (p *productRevocations) remember(count int64, before, offered []revocation, bundles [][]byte) {
-	p.Count = max(p.Count, count)
+func (p *productRevocations) remember(before, offered []revocation, bundles [][]byte) {
 	for _, r := range offered {
 		if !contains(before, r.Evidence) {
 			p.Bundles = append(p.Bundles, bundles[r.at])
 		}
 	}
+	p.Count = int64(len(p.Bundles))
 }

@@ -78,7 +78,7 @@ type seenRevocations struct {
 
 type productRevocations struct {
 	Product string   `json:"product"`
-	Count   int64    `json:"count"` // the most the server ever said there are
+	Count   int64    `json:"count"` // of bundles; agents before wrote what the server said, so nothing reads it
 	Bundles [][]byte `json:"bundles"`
 }
 

@@ -1,8 +1,10 @@
 package host
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -124,6 +126,76 @@ func TestRevocationsAreRemembered(t *testing.T) {
 	if _, err := m.pull(); err != nil {
 		t.Error(err)
 	}
+}
+
+// What a server claims beyond what verifies is forgotten with its answer: the
+// honest server after it is believed, and still may not lose what was verified.
+func TestRevocationsOfALiarAreNotRemembered(t *testing.T) {
+	m := enrolled(t)
+	other := m.server.authority.World(m.server.product, "other")
+	honest := [][]byte{m.server.authority.Revoke(m.server.product.ID, attest.RevokeSubject, other.PatchManifest)}
+	m.server.revocations = slices.Clone(honest)
+	for i := range 999 {
+		m.server.revocations = append(m.server.revocations, fmt.Appendf(nil, `{"junk":%d}`, i))
+	}
+	pull := func(when string) {
+		t.Helper()
+		if _, err := m.pull(); err != nil {
+			t.Fatalf("%s: %v", when, err)
+		}
+		if err := os.Remove(m.file()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pull("from a server with 999 revocations of junk")
+	if p := m.remembered(); len(p) != 1 || p[0].Count != 1 || len(p[0].Bundles) != 1 {
+		t.Errorf("remembered %+v, want the one revocation that verifies", p)
+	}
+	m.server.revocations = honest
+	pull("from the honest server after it")
+
+	// As an agent left it that remembered what the server said.
+	err := m.with(func(a *Agent) error {
+		return a.state.write(revocationsFile, seenRevocations{stateVersion, []productRevocations{{m.server.product.ID, 1000, honest}}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pull("with a count of 1000 remembered")
+
+	m.server.revocations = [][]byte{[]byte("{}"), []byte("[]")}
+	m.refused(verify.Rollback)
+}
+
+// Junk alone is nothing to remember.
+func TestJunkRevocationsAreNotRemembered(t *testing.T) {
+	m := enrolled(t)
+	m.server.revocations = slices.Repeat([][]byte{[]byte("{}")}, 1000)
+	if _, err := m.pull(); err != nil {
+		t.Fatal(err)
+	}
+	if p := m.remembered(); len(p) != 0 {
+		t.Errorf("remembered %+v of a server that sent junk", p)
+	}
+	m.server.revocations = nil
+	if _, err := m.pull(); err != nil {
+		t.Errorf("the honest server after it: %v", err)
+	}
+}
+
+func (m *machine) remembered() (all []productRevocations) {
+	m.t.Helper()
+	err := m.with(func(a *Agent) error {
+		seen, err := a.state.readRevocations()
+		if err == nil {
+			all = seen.Products
+		}
+		return err
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return all
 }
 
 func statementOf(t *testing.T, bundle []byte) []byte {

@@ -251,6 +251,27 @@ func TestNothingThatFitsIsDenied(t *testing.T) {
 	}
 }
 
+// TestUnknownBasesAreCounted: however many measurements are of no base, a
+// denial lists so many of them and says how many there are.
+func TestUnknownBasesAreCounted(t *testing.T) {
+	const listed = 64
+	for n, want := range map[int]int{1: 1, listed: listed, listed + 1: listed + 1, 1000: listed + 1} {
+		_, w, f := good(t)
+		for i := range n {
+			m := attest.Measurement{Kind: attest.MeasureELFFile, Digest: attest.Digest(fmt.Sprintf("sha256:%064x", i)), BuildID: "ab"}
+			f.Host.Record.Running = append(f.Host.Record.Running, attest.Running{Product: w.Product, Measurement: m})
+		}
+		d := policy.Decide(f)
+		if d.Allow || len(d.Reasons) != want || d.Reasons[0].Reason != verify.UnknownBase {
+			t.Errorf("%d measurements of no base: allow %v, %d reasons, want %d", n, d.Allow, len(d.Reasons), want)
+			continue
+		}
+		if last := d.Reasons[want-1].Got; strings.Contains(last, fmt.Sprintf("%d without", n)) != (n > listed) {
+			t.Errorf("%d measurements of no base: the last reason has %q", n, last)
+		}
+	}
+}
+
 func randomWords(r *rand.Rand) []string {
 	words := make([]string, r.IntN(6))
 	for i := range words {

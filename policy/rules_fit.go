@@ -135,7 +135,20 @@ func (f *view) baseKnown(found []Finding) (bool, []Finding) {
 	for _, b := range f.Host.Bases {
 		c.running(f, b)
 	}
-	return len(f.Host.Bases) > 0 && len(c.found) == c.n, c.found
+	return len(f.Host.Bases) > 0 && len(c.found) == c.n, c.atMost(maxDifferences)
+}
+
+// atMost returns what was found: of this comparison the first n, and how many
+// there are where there are more.
+func (c *comparison) atMost(n int) []Finding {
+	all := len(c.found) - c.n
+	if all <= n {
+		return c.found
+	}
+	return append(c.found[:c.n+n], Finding{
+		Want: "a base of the product for each measurement, and a measurement of each base",
+		Got:  strconv.Itoa(all) + " without, of which these are the first " + strconv.Itoa(n),
+	})
 }
 
 func isMeasured(bases []*Base, r attest.Running) bool {

@@ -17,13 +17,13 @@ const (
 	CodeInvalid      = "INVALID"   // 400: the message names the spot
 	CodeNotFound     = "NOT_FOUND" // 404
 	CodeMethod       = "METHOD_NOT_ALLOWED"
-	CodeConflict     = "CONFLICT"      // 409: not in this order, or not twice
-	CodeTooLarge     = "TOO_LARGE"     // 413
-	CodeTooMany      = "TOO_MANY"      // 429, with Retry-After
-	CodeUnavailable  = "UNAVAILABLE"   // 503: the server cannot record now
-	CodeInternal     = "INTERNAL"      // 500
-	CodeUnknown      = "UNKNOWN"       // an answer this client cannot read
-	CodeNoToken      = "TOKEN_UNKNOWN" // 403: an enrolment token that does not exist, was used or is over
+	CodeConflict     = "CONFLICT"        // 409: not in this order, or not twice
+	CodeTooLarge     = "TOO_LARGE"       // 413
+	CodeTooMany      = "TOOMANYREQUESTS" // 429, with Retry-After
+	CodeUnavailable  = "UNAVAILABLE"     // 503: the server cannot record now
+	CodeInternal     = "INTERNAL"        // 500
+	CodeUnknown      = "UNKNOWN"         // an answer this client cannot read
+	CodeNoToken      = "TOKEN_UNKNOWN"   // 403: an enrolment token that does not exist, was used or is over
 )
 
 // An Error is how a request was refused: a stable code, one line of fact, one

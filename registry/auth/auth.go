@@ -63,6 +63,7 @@ type Authority struct {
 	started time.Time
 	seen    replays
 	limits  limits
+	checks  chan struct{} // places for signatures to be checked in
 	logger  *slog.Logger
 }
 
@@ -80,7 +81,7 @@ func New(c Config, o *Options) (*Authority, error) {
 	if len(c.Pepper) < minPepper {
 		return nil, errors.New("the secret for bearer tokens is too short")
 	}
-	a := &Authority{Config: c, service: u.Host, key: key, started: time.Now(), logger: slog.New(slog.DiscardHandler)}
+	a := &Authority{Config: c, service: u.Host, key: key, started: time.Now(), checks: newChecks(), logger: slog.New(slog.DiscardHandler)}
 	if o != nil && o.Logger != nil {
 		a.logger = o.Logger
 	}
@@ -149,7 +150,11 @@ func (a *Authority) byToken(r *http.Request, token string) (state.Principal, *ap
 }
 
 func (a *Authority) byAccessToken(r *http.Request, token string) (state.Principal, *api.Error) {
-	subject, err := a.readAccessToken(token, time.Now())
+	var subject string
+	var err error
+	if e := a.Check(r.Context(), func() { subject, err = a.readAccessToken(token, time.Now()) }); e != nil {
+		return state.Principal{}, e
+	}
 	if errors.Is(err, errOver) {
 		return state.Principal{}, unauthorized("the access token is over").Hint("get another at %s/token", a.URL)
 	}

@@ -130,6 +130,16 @@ func (s *scene) assertBy(k crypto.Signer, id, audience string, use assertion.Use
 	return text
 }
 
+// assertAt returns host-1's assertion for one exchange, of any time.
+func (s *scene) assertAt(made time.Time) string {
+	s.t.Helper()
+	text, err := assertion.New(s.keys["host-1"], "host-1", server, assertion.UseOnce, made)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return text
+}
+
 func (s *scene) get(name, secret string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest("GET", server+"/token?service=patches.example:8443&scope=repository:x:pull&scope=repository:y:pull", nil)
 	if name != "" || secret != "" {

@@ -109,11 +109,11 @@ func one(form url.Values, name string) (string, *api.Error) {
 }
 
 func (a *Authority) exchange(r *http.Request, c credentials) (*api.TokenAnswer, *api.Error) {
-	now := time.Now()
-	p, life, err := a.identify(r, c, now)
+	p, life, err := a.identify(r, c)
 	if err != nil {
 		return nil, err
 	}
+	now := time.Now()
 	token, signErr := a.newAccessToken(p.ID, now, life)
 	if signErr != nil {
 		a.logger.Error("signing an access token", "err", signErr)
@@ -123,9 +123,9 @@ func (a *Authority) exchange(r *http.Request, c credentials) (*api.TokenAnswer, 
 }
 
 // identify returns who proved themselves, and for how long that is good.
-func (a *Authority) identify(r *http.Request, c credentials, now time.Time) (state.Principal, time.Duration, *api.Error) {
+func (a *Authority) identify(r *http.Request, c credentials) (state.Principal, time.Duration, *api.Error) {
 	if strings.HasPrefix(c.secret, TokenPrefix) {
-		p, err := a.byName(r, c, now)
+		p, err := a.byName(r, c)
 		return p, clientLifetime, err
 	}
 	parsed, err := assertion.Parse(c.secret)
@@ -133,20 +133,14 @@ func (a *Authority) identify(r *http.Request, c credentials, now time.Time) (sta
 		return state.Principal{}, 0, a.failed(r, "", badCredentials())
 	}
 	claimed := parsed.UnverifiedClaims.Subject
-	if wait := a.limits.wait(remote(r), claimed, now); wait > 0 {
-		return state.Principal{}, 0, tooMany(wait)
-	}
 	if c.name != "" && c.name != identityToken && c.name != claimed {
 		return state.Principal{}, 0, a.failed(r, claimed, badCredentials())
 	}
-	return a.byAssertion(r, parsed, now)
+	return a.byAssertion(r, parsed)
 }
 
 // byName checks a bearer token that came as a password.
-func (a *Authority) byName(r *http.Request, c credentials, now time.Time) (state.Principal, *api.Error) {
-	if wait := a.limits.wait(remote(r), c.name, now); wait > 0 {
-		return state.Principal{}, tooMany(wait)
-	}
+func (a *Authority) byName(r *http.Request, c credentials) (state.Principal, *api.Error) {
 	mac := TokenMAC(a.Pepper, c.secret)
 	p, ok := a.Directory.TokenPrincipal(mac)
 	named := c.name == "" || c.name == identityToken || c.name == p.ID || c.name == p.Name
@@ -158,21 +152,25 @@ func (a *Authority) byName(r *http.Request, c credentials, now time.Time) (state
 
 // byAssertion checks an assertion with the key of who it says it is. Until the
 // signature is found good the answer does not tell what was wrong.
-func (a *Authority) byAssertion(r *http.Request, parsed *assertion.Parsed, now time.Time) (state.Principal, time.Duration, *api.Error) {
+func (a *Authority) byAssertion(r *http.Request, parsed *assertion.Parsed) (state.Principal, time.Duration, *api.Error) {
 	claimed := parsed.UnverifiedClaims.Subject
 	p, ok := a.Directory.Principal(claimed)
 	key := p.Key
 	if !ok || key == nil {
 		key = a.key // takes as long; access tokens have another typ, so that it signed no assertion
 	}
-	claims, err := parsed.Verify(key, a.URL, now)
+	var claims assertion.Claims
+	var err error
+	if e := a.Check(r.Context(), func() { claims, err = parsed.Verify(key, a.URL, time.Now()) }); e != nil {
+		return state.Principal{}, 0, e
+	}
 	if !ok || p.Key == nil || errors.Is(err, assertion.ErrSignature) {
 		return state.Principal{}, 0, a.failed(r, claimed, badCredentials())
 	}
 	if err != nil {
 		return state.Principal{}, 0, a.failed(r, claimed, unauthorized("%v", err).Hint("make a new assertion; check the clock of this machine"))
 	}
-	if claims.IssuedAt.Time().Before(a.started.Truncate(time.Millisecond)) {
+	if claims.IssuedAt.Time().Before(a.started) {
 		return state.Principal{}, 0, unauthorized("assertion of %s was made before this server started", claims.IssuedAt).Hint("make a new one")
 	}
 	if p, refused := active(p); refused != nil {
@@ -181,12 +179,15 @@ func (a *Authority) byAssertion(r *http.Request, parsed *assertion.Parsed, now t
 	if claims.Use == assertion.UseClient {
 		return p, clientLifetime, nil
 	}
-	return p, onceLifetime, a.use(r, claims, now)
+	return p, onceLifetime, a.use(r, claims)
 }
 
 // use uses up an assertion that is good for one exchange.
-func (a *Authority) use(r *http.Request, c assertion.Claims, now time.Time) *api.Error {
-	switch a.seen.use(c.Subject, c.ID, now) {
+func (a *Authority) use(r *http.Request, c assertion.Claims) *api.Error {
+	if e := await(r.Context(), c.IssuedAt); e != nil {
+		return e
+	}
+	switch a.seen.use(c.Subject, c.ID, time.Now()) {
 	case replayed:
 		return a.failed(r, c.Subject, unauthorized("assertion %s was exchanged before", c.ID).Hint("make a new one for each exchange"))
 	case full:

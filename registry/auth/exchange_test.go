@@ -1,11 +1,14 @@
 package auth
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -153,6 +156,91 @@ func TestBeforeStart(t *testing.T) {
 			t.Errorf("made before the start: %d %s", w.Code, w.Body)
 		}
 		s.good(s.get("host-1", after))
+	})
+}
+
+// TestReplayAcrossRestart: an assertion for one exchange gets one token,
+// whatever time it says, whenever it is tried, and though the server starts in
+// between and remembers nothing.
+func TestReplayAcrossRestart(t *testing.T) {
+	const ms = time.Millisecond
+	offsets := []time.Duration{-ms, -300 * time.Microsecond, ms, assertion.MaxAhead + ms}
+	for d := -assertion.Lifetime; d <= assertion.MaxAhead; d += time.Second {
+		offsets = append(offsets, d)
+	}
+	for _, early := range []time.Duration{45 * time.Second, 29 * time.Second, 1500 * ms, 2 * ms, 200 * time.Microsecond} {
+		stage(t, func(t *testing.T, s *scene) {
+			start := time.Now().Add(time.Minute + ms/2) // within a millisecond, which assertions cannot tell
+			texts, tokens := make([]string, len(offsets)), make([]atomic.Int32, len(offsets))
+			for i, d := range offsets {
+				texts[i] = s.assertAt(start.Add(d))
+			}
+			try := func(end time.Time) {
+				ctx, cancel := context.WithDeadline(t.Context(), end)
+				var wg sync.WaitGroup
+				for i, text := range texts {
+					r := httptest.NewRequestWithContext(ctx, "GET", server+"/token", nil)
+					r.SetBasicAuth("host-1", text)
+					wg.Go(func() {
+						if s.serve(s.TokenHandler(), r).Code == 200 {
+							tokens[i].Add(1)
+						}
+					})
+				}
+				wg.Wait()
+				cancel()
+			}
+			time.Sleep(time.Until(start.Add(-early)))
+			try(start.Add(-time.Microsecond)) // then the server ends, and its requests with it
+			time.Sleep(time.Until(start))
+			var err error
+			if s.Authority, err = New(s.Config, nil); err != nil {
+				t.Fatal(err)
+			}
+			for _, late := range []time.Duration{0, 2500 * ms, 10 * time.Second, 28 * time.Second, 31 * time.Second, 59 * time.Second, 89 * time.Second} {
+				time.Sleep(time.Until(start.Add(late)))
+				try(start.Add(late + time.Minute))
+			}
+			for i, d := range offsets {
+				if n := tokens[i].Load(); n > 1 || n == 0 && d >= ms {
+					t.Errorf("made %s after the start, first tried %s before it: %d tokens, want one", d, early, n)
+				}
+			}
+		})
+	}
+}
+
+// TestClockAhead: an assertion for one exchange is used when the server's
+// clock has reached it; a clock that is further ahead has to be set.
+func TestClockAhead(t *testing.T) {
+	stage(t, func(t *testing.T, s *scene) {
+		for _, ahead := range []time.Duration{time.Millisecond, maxAwaited} {
+			made := time.Now().Add(ahead)
+			a := s.good(s.get("host-1", s.assertAt(made)))
+			if !time.Now().Equal(made) || !a.IssuedAt.Equal(made.Truncate(time.Second)) {
+				t.Errorf("%s ahead: answered at %s, token of %s, want %s", ahead, time.Now(), a.IssuedAt, made)
+			}
+		}
+		now := time.Now()
+		for range 2 * perPrincipal { // who it is, is proven: no failure to count
+			w := s.get("host-1", s.assertAt(now.Add(maxAwaited+time.Millisecond)))
+			_, message := ociCode(t, w)
+			if w.Code != 401 || !strings.Contains(message, "here it is "+assertion.At(now).String()) || !strings.Contains(message, "set the clock") {
+				t.Fatalf("too far ahead: %d %s", w.Code, message)
+			}
+		}
+		if !time.Now().Equal(now) {
+			t.Errorf("a refusal took %s", time.Since(now))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		made := s.assertAt(now.Add(maxAwaited))
+		r := httptest.NewRequestWithContext(ctx, "GET", server+"/token", nil)
+		r.SetBasicAuth("host-1", made)
+		if w := s.serve(s.TokenHandler(), r); w.Code != 503 {
+			t.Errorf("a request that ended while it waited: %d", w.Code)
+		}
+		s.good(s.get("host-1", made)) // it was not used
 	})
 }
 

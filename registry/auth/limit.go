@@ -9,8 +9,10 @@ import (
 	"github.com/patchfit/patchfit/registry/api"
 )
 
-// Limits of failures. Nobody is locked out by name alone: what counts is the
-// pair of where a failure came from and whose name it bore, and then the place.
+// Limits of failures. They tell whoever goes on failing to wait, and refuse
+// nobody whose credential is good: many may share an address, and anyone may
+// fail under any name. What counts is the pair of where a failure came from
+// and whose name it bore, and then the place.
 const (
 	perPrincipal = 10 // failures of one name from one place …
 	perRemote    = 100
@@ -32,15 +34,8 @@ type counter struct {
 	n     int
 }
 
-// wait returns how long a place has to wait before it may try a name again;
-// 0: not at all.
-func (l *limits) wait(remote, principal string, now time.Time) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return max(l.left(source{remote, principal}, perPrincipal, now), l.left(source{remote: remote}, perRemote, now))
-}
-
-// fail counts a failure and returns how long to wait from here on.
+// fail counts a failure and returns how long to wait from here on; 0: it was
+// not yet one too many.
 func (l *limits) fail(remote, principal string, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,26 +46,20 @@ func (l *limits) fail(remote, principal string, now time.Time) time.Duration {
 	return wait
 }
 
-func (l *limits) left(s source, limit int, now time.Time) time.Duration {
-	c := l.counters[s]
-	if s.principal == "" && limit == perPrincipal || c == nil || c.n < limit {
-		return 0
-	}
-	return max(0, c.since.Add(window).Sub(now))
-}
-
 func (l *limits) count(s source, limit int, now time.Time) time.Duration {
 	c := l.counters[s]
 	if c == nil || now.Sub(c.since) >= window {
 		if c == nil && !l.room(now) {
-			return window // nothing is forgotten to make room; whoever does not fail is not asked
+			return window // nothing is forgotten to make room
 		}
 		c = &counter{since: now}
 		l.counters[s] = c
 	}
-	wait := l.left(s, limit, now)
-	c.n++
-	return wait
+	if c.n < limit {
+		c.n++
+		return 0
+	}
+	return c.since.Add(window).Sub(now)
 }
 
 // room makes sure there is space for one more counter.
@@ -104,17 +93,8 @@ func remote(r *http.Request) string {
 	return host
 }
 
-// Limited returns the error to answer with where a place has failed too often
-// to prove something under a name; nil: it may try.
-func (a *Authority) Limited(r *http.Request, name string) *api.Error {
-	if wait := a.limits.wait(remote(r), name, time.Now()); wait > 0 {
-		return tooMany(wait)
-	}
-	return nil
-}
-
 // Failed counts a failure to prove something under a name, and returns what to
-// answer: e, or that it was once too often.
+// answer: e, or that it was once too often. Whoever proved it is never counted.
 func (a *Authority) Failed(r *http.Request, name string, e *api.Error) *api.Error {
 	return a.failed(r, name, e)
 }

@@ -72,6 +72,7 @@ type server struct {
 	Config
 	logger     *slog.Logger
 	challenges challenges
+	pace       pace
 
 	admin sync.Mutex // trust policies, products, principals, grants, tokens, enrolments, revocations
 	hosts [64]sync.Mutex

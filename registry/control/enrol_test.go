@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -106,6 +107,40 @@ func TestEnrolmentRefused(t *testing.T) {
 		}
 		if _, err := nobody.Enrol(ctx(), good); err != nil {
 			t.Errorf("the one without a difference, after all that: %v", err)
+		}
+	})
+}
+
+// TestEnrolmentLockOut: a thousand failures behind an address keep nobody
+// behind it from enrolling, even where they bear the name of its token.
+func TestEnrolmentLockOut(t *testing.T) {
+	stage(t, statetest.New, func(t *testing.T, s *scene) {
+		made, err := s.admin.NewEnrolmentToken(ctx(), []string{s.Product.ID}, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token := mustParse(t, made.Token)
+		nobody, key := s.client(&api.Options{}), statetest.NewKey(t)
+		good := request(t, made.Token, "a", key)
+		guess := *token
+		guess.Secret = api.NewEnrolmentToken(base, "", token.Roots).Secret
+		bad := []api.Enrol{
+			request(t, guess.String(), "a", key),
+			request(t, api.NewEnrolmentToken(base, "", token.Roots).String(), "a", key),
+			{Token: good.Token, Name: "a", Key: good.Key, Proof: request(t, made.Token, "a", statetest.NewKey(t)).Proof},
+		}
+		for i := range 1000 {
+			_, err = nobody.Enrol(ctx(), bad[i%len(bad)])
+		}
+		wantError(t, "the thousandth failure", err, 429, api.CodeTooMany)
+		if _, err := nobody.Enrol(ctx(), good); err != nil {
+			t.Errorf("a good token and proof from the same place: %v", err)
+		}
+		_, err = nobody.Enrol(ctx(), bad[0])
+		wantError(t, "one failure more", err, 429, api.CodeTooMany)
+		var e *api.Error
+		if !errors.As(err, &e) || e.RetryAfter <= 0 {
+			t.Errorf("one failure more: %v, without a time to wait", err)
 		}
 	})
 }

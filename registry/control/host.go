@@ -29,9 +29,6 @@ func (c *call) enrol() (answer, error) {
 	if err != nil {
 		return nil, invalid(strictjson.Errorf("/token", "%v", err))
 	}
-	if refused := c.s.Auth.Limited(c.r, t.ID); refused != nil {
-		return nil, refused
-	}
 	if err := checkLabel("/name", q.Name); err != nil {
 		return nil, err
 	}
@@ -39,7 +36,11 @@ func (c *call) enrol() (answer, error) {
 	if err != nil {
 		return nil, invalid(strictjson.Errorf("/key", "%v", err))
 	}
-	if !api.VerifyEnrolmentProof(key, t.ID, q.Proof) {
+	var proven bool
+	if e := c.s.Auth.Check(c.r.Context(), func() { proven = api.VerifyEnrolmentProof(key, t.ID, q.Proof) }); e != nil {
+		return nil, e
+	}
+	if !proven {
 		return nil, c.s.Auth.Failed(c.r, t.ID, invalid(strictjson.Errorf("/proof", "not a signature of this key over this token")))
 	}
 	host, err := c.useToken(t, q.Name, key)
@@ -95,10 +96,14 @@ func (c *call) challenge() (answer, error) {
 	}, nil)
 }
 
+// maxRecord is the longest envelope of a host record that is read, in bytes:
+// twice what the most measurements need.
+const maxRecord = 64 << 10
+
 // record takes a host's record: signed by its key, an answer to a challenge of
-// ours, newer than the last one.
+// ours, newer than the last one, and not one too many.
 func (c *call) record() (answer, error) {
-	envelope, err := c.raw(api.MaxEnvelope)
+	envelope, err := c.raw(maxRecord)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +120,9 @@ func (c *call) record() (answer, error) {
 	record, err := verify.HostRecord(envelope, h.Key, verify.Host{ID: h.ID, After: h.Sequence(), Nonce: nonce, Now: now})
 	if err != nil {
 		return nil, refused(err)
+	}
+	if wait := c.s.pace.take(h.ID, now); wait > 0 {
+		return nil, tooManyRecords(h.ID, wait)
 	}
 	c.s.challenges.use(h.ID, nonce)
 	d, err := c.put(envelope)

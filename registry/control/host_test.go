@@ -1,7 +1,11 @@
 package control
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,6 +126,89 @@ func TestRecordsInOrder(t *testing.T) {
 		view, err := c.Host(ctx(), id)
 		if err != nil || view.Record == nil || view.Record.Sequence != 7 || len(view.Bases) != 1 || view.Key != key.Public.Base64() {
 			t.Errorf("host: %+v, error %v", view, err)
+		}
+	})
+}
+
+// TestRecordsArePaced: of one host six records a minute are kept, and of one
+// more nothing is.
+func TestRecordsArePaced(t *testing.T) {
+	stage(t, statetest.New, func(t *testing.T, s *scene) {
+		w := s.Publish("one")
+		id, key := s.enrol(t, "a")
+		other, otherKey := s.enrol(t, "b")
+		c := s.as(id, key)
+		s.record(t, c, id, key, w)
+		time.Sleep(20 * time.Second)
+		for range maxRecords - 1 {
+			s.record(t, c, id, key, w)
+		}
+		ch, err := c.Challenge(ctx(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := answerTo(w, ch)
+		envelope := s.RecordEnvelope(id, key, r)
+		before := len(s.Journal.Records())
+		_, err = c.Record(ctx(), id, envelope)
+		wantError(t, "one too many", err, 429, api.CodeTooMany)
+		var e *api.Error
+		if !errors.As(err, &e) || e.RetryAfter != 40*time.Second || e.Remedy == "" {
+			t.Fatalf("one too many: %+v, want to wait 40 s", e)
+		}
+		if _, err := s.Blobs.Get(attest.DigestOf(envelope)); err == nil || len(s.Journal.Records()) != before {
+			t.Errorf("the record too many left %d records; its bytes: error %v", len(s.Journal.Records())-before, err)
+		}
+		s.record(t, s.as(other, otherKey), other, otherKey, w)
+
+		time.Sleep(e.RetryAfter - time.Second)
+		_, err = c.Record(ctx(), id, envelope)
+		wantError(t, "a second early", err, 429, api.CodeTooMany)
+		time.Sleep(time.Second)
+		if _, err := c.Record(ctx(), id, envelope); err != nil {
+			t.Errorf("the same record when it is time: %v", err)
+		}
+		wantError(t, "again one too many", s.send(c, id, w, key, func(*attest.HostRecord) {}), 429, api.CodeTooMany)
+	})
+}
+
+// TestPaceIsBounded: hosts that no longer send are forgotten.
+func TestPaceIsBounded(t *testing.T) {
+	var p pace
+	now := verifytest.Epoch
+	for i := range 100 {
+		for range maxRecords + 1 {
+			p.take(strconv.Itoa(i), now)
+		}
+	}
+	if n := len(p.byHost["7"]); n != maxRecords {
+		t.Errorf("%d times of one host, want %d", n, maxRecords)
+	}
+	if wait := p.take("7", now.Add(recordWindow)); wait != 0 || len(p.byHost) != 1 {
+		t.Errorf("after the window: wait %s, %d hosts known", wait, len(p.byHost))
+	}
+}
+
+// TestRecordsAreSmall: no more is read of a record than the longest one needs.
+func TestRecordsAreSmall(t *testing.T) {
+	stage(t, statetest.New, func(t *testing.T, s *scene) {
+		w := s.Publish("one")
+		id, key := s.enrol(t, "a")
+		c := s.as(id, key)
+		_, err := c.Record(ctx(), id, make([]byte, maxRecord+1))
+		wantError(t, "a byte too many", err, 413, api.CodeTooLarge)
+		_, err = c.Record(ctx(), id, make([]byte, maxRecord))
+		wantError(t, "as many as are read", err, 422, "CORRUPT")
+
+		err = s.send(c, id, w, key, func(r *attest.HostRecord) {
+			r.Running = nil
+			for i := range 64 {
+				m := attest.Measurement{Kind: attest.MeasureELFFile, Digest: attest.Digest(fmt.Sprintf("sha256:%064x", i)), BuildID: strings.Repeat("ab", 64)}
+				r.Running = append(r.Running, attest.Running{Product: s.Product.ID, Measurement: m})
+			}
+		})
+		if err != nil {
+			t.Errorf("the longest record: %v", err)
 		}
 	})
 }
