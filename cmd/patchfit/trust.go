@@ -123,7 +123,8 @@ func (a *app) trustSign(path, keyPath, output string) error {
 	if err := replaceFile(output, envelope); err != nil {
 		return fmt.Errorf("writing the signed policy: %w", err)
 	}
-	return a.showPolicy(output)
+	_, err = a.showPolicy(output)
+	return err
 }
 
 // sign adds a signature: to the envelope there is, or to a new one whose
@@ -190,7 +191,16 @@ func (a *app) trustShowCommand() *cobra.Command {
 		Use:   "show FILE",
 		Short: "show a policy, its roots digest and who signed it",
 		Args:  exactly("FILE"),
-		RunE:  func(_ *cobra.Command, args []string) error { return a.showPolicy(args[0]) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			v, err := a.showPolicy(args[0])
+			if err != nil {
+				return err
+			}
+			if v.Signed && v.Signatures == 0 {
+				return exitCode{exitUnproven, "no signature on this policy is by one of its roots", "if you did not change it, get it again from whoever signed it; a new version may still lack the roots' signatures: patchfit trust sign"}
+			}
+			return nil
+		},
 	}
 }
 
@@ -202,21 +212,22 @@ type policyAnswer struct {
 	Expires       time.Time        `json:"expires"`
 	Roots         attest.Digest    `json:"roots"`
 	Threshold     int              `json:"threshold"`
+	Signed        bool             `json:"signed"`     // it is an envelope, not a draft
 	Signatures    int              `json:"signatures"` // by root keys of its own
 	Signers       []string         `json:"signers"`
 	Products      []attest.Product `json:"products"`
 }
 
-func (a *app) showPolicy(path string) error {
+func (a *app) showPolicy(path string) (*policyAnswer, error) {
 	f, err := readPolicy(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	v, err := f.describe()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.print(v, func(w io.Writer) { v.text(w) })
+	return v, a.print(v, func(w io.Writer) { v.text(w) })
 }
 
 func (f *policyFile) describe() (*policyAnswer, error) {
@@ -234,6 +245,7 @@ func (f *policyFile) describe() (*policyAnswer, error) {
 	if f.envelope == nil {
 		return v, nil
 	}
+	v.Signed = true
 	for _, b64 := range f.policy.Roots.Keys {
 		k, err := attest.ParsePublicKey(b64)
 		if err != nil {
@@ -248,7 +260,7 @@ func (f *policyFile) describe() (*policyAnswer, error) {
 
 func (v *policyAnswer) text(w io.Writer) {
 	state := "draft, not signed"
-	if v.Signatures > 0 {
+	if v.Signed {
 		state = fmt.Sprintf("signed by %d of its roots, %d needed", v.Signatures, v.Threshold)
 	}
 	cells(w, [][]string{

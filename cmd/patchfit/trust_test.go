@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +20,24 @@ func policyOf(t *testing.T, path string) *attest.TrustPolicy {
 		t.Fatal(err)
 	}
 	return f.policy
+}
+
+// changed returns a signed policy with one byte of its payload replaced: the
+// year it expires.
+func changed(t *testing.T, path string) []byte {
+	t.Helper()
+	f, err := readPolicy(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	year := fmt.Sprint(f.policy.Expires.Year())
+	payload := strings.Replace(string(f.envelope.Payload), year, fmt.Sprint(f.policy.Expires.Year()+1), 1)
+	old, next := base64.StdEncoding.EncodeToString(f.envelope.Payload), base64.StdEncoding.EncodeToString([]byte(payload))
+	out := strings.Replace(string(f.envelope.Raw), old, next, 1)
+	if out == string(f.envelope.Raw) {
+		t.Fatal("nothing was changed")
+	}
+	return []byte(out)
 }
 
 func TestTrustPolicyIsMadeOffline(t *testing.T) {
@@ -43,6 +63,12 @@ func TestTrustPolicyIsMadeOffline(t *testing.T) {
 	if one.Signatures != 1 || two.Signatures != 2 || one.Roots != two.Roots || two.Version != 1 {
 		t.Errorf("signed once %+v, twice %+v", one, two)
 	}
+
+	if err := os.WriteFile("changed.json", changed(t, "p.signed.json"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, exitUnproven, "no signature on this policy", "trust", "show", "changed.json")
+	ok(t, "trust", "show", "p.signed.json")
 
 	fails(t, exitUsage, "stays as it is", "trust", "edit", "p.signed.json", "--add-signer", "two=s2.pub")
 	ok(t, "trust", "edit", "p.signed.json", "-o", "next.json", "--add-signer", "two=outsider.pub", "--add-signer", "one=s2.pub",

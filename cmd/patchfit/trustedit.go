@@ -89,7 +89,8 @@ func (a *app) trustInit(ctx context.Context, output string, t *trustChanges) err
 	if err := writeDraft(output, p); err != nil {
 		return err
 	}
-	return a.showPolicy(output)
+	_, err := a.showPolicy(output)
+	return err
 }
 
 func (a *app) trustEditCommand() *cobra.Command {
@@ -145,7 +146,8 @@ func (a *app) trustEdit(ctx context.Context, path, output string, t *trustChange
 	if err := writeDraft(output, p); err != nil {
 		return err
 	}
-	return a.showPolicy(output)
+	_, err = a.showPolicy(output)
+	return err
 }
 
 // apply makes the changes, removals first.
