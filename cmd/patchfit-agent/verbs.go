@@ -136,6 +136,17 @@ func (p *program) statusCommand() *cobra.Command {
 	}
 }
 
+// about opens the agent for a verb that is about one patch.
+func (p *program) about(cmd *cobra.Command, text string, act func(*host.Agent, host.Reference) error) error {
+	return p.with(cmd, func(a *host.Agent) error {
+		ref, err := a.ParseReference(text)
+		if err != nil {
+			return usageError{err}
+		}
+		return act(a, ref)
+	})
+}
+
 func (p *program) pullCommand() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
@@ -144,11 +155,7 @@ func (p *program) pullCommand() *cobra.Command {
 		Long:  "Gets a live patch the server allows, repeats the whole verification with this host's own trust policy and freshly measured bases, and keeps the file only then. Nothing is applied.",
 		Args:  cobra.ExactArgs(1),
 		RunE: p.verb(func(cmd *cobra.Command, args []string) error {
-			return p.with(cmd, func(a *host.Agent) error {
-				ref, err := a.ParseReference(args[0])
-				if err != nil {
-					return usageError{err}
-				}
+			return p.about(cmd, args[0], func(a *host.Agent, ref host.Reference) error {
 				if file == "" {
 					return usageError{errors.New("name the file to keep the patch in: -o FILE")}
 				}
@@ -177,11 +184,7 @@ func (p *program) whyCommand() *cobra.Command {
 		Long:  "Downloads no patch and records nothing. Exits 0 where pull would keep the patch.",
 		Args:  cobra.ExactArgs(1),
 		RunE: p.verb(func(cmd *cobra.Command, args []string) error {
-			return p.with(cmd, func(a *host.Agent) error {
-				ref, err := a.ParseReference(args[0])
-				if err != nil {
-					return usageError{err}
-				}
+			return p.about(cmd, args[0], func(a *host.Agent, ref host.Reference) error {
 				x, err := a.Why(cmd.Context(), ref)
 				if err != nil {
 					return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/patchfit/patchfit/attest"
@@ -162,6 +163,9 @@ func (a *app) decisionsCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf(cmd, "allowed", "denied"); err != nil {
 				return err
+			}
+			if _, err := uuid.Parse(product); product != "" && err != nil {
+				return usageError{fmt.Errorf("%q is not a product id", product), "patchfit trust show lists the ids; or name a --repository"}
 			}
 			q := url.Values{"product": {product}, "repository": {repository}, "host": {host}, "artifact": {artifact}, "as-of": {at}, "cursor": {cursor}, "allow": {""}, "limit": {""}}
 			if allowed || denied {
