@@ -27,6 +27,10 @@ func bodyOf(k Kind) any {
 		return new(HostEnrolled)
 	case KindHostRecord:
 		return new(HostRecorded)
+	case KindBlob:
+		return new(BlobPut)
+	case KindBlobRemoved:
+		return new(BlobRemoved)
 	case KindManifest:
 		return new(ManifestPut)
 	case KindTag:

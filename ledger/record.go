@@ -31,6 +31,8 @@ const (
 	KindToken       Kind = "enrolment-token" // TokenMade
 	KindHost        Kind = "host"            // HostEnrolled
 	KindHostRecord  Kind = "host-record"     // HostRecorded
+	KindBlob        Kind = "blob"            // BlobPut
+	KindBlobRemoved Kind = "blob-removed"    // BlobRemoved
 	KindManifest    Kind = "manifest"        // ManifestPut
 	KindTag         Kind = "tag"             // TagMoved
 	KindDelete      Kind = "delete"          // Deleted
@@ -99,10 +101,30 @@ type HostRecorded struct {
 	Envelope attest.Digest `json:"envelope"` // DSSE of host-record/v1, in the store
 }
 
+// BlobPut: a blob is in a repository: uploaded, or mounted from another one.
+// Without its record it is in none. Its bytes are in the registry's content,
+// not in the ledger store.
+type BlobPut struct {
+	Repository string        `json:"repository"`
+	Digest     attest.Digest `json:"digest"`
+	SHA512     string        `json:"sha512,omitzero"` // "sha512:" and 128 hex digits, where it was pushed under that
+	Size       int64         `json:"size"`            // bytes
+	By         string        `json:"by"`
+}
+
+// BlobRemoved: a blob is in a repository no more. Its bytes go when it is in
+// none.
+type BlobRemoved struct {
+	Repository string        `json:"repository"`
+	Digest     attest.Digest `json:"digest"`
+	By         string        `json:"by"` // principal id; "gc" for the server's own collection
+}
+
 // ManifestPut: a manifest is in the registry. Without its record it is invisible.
 type ManifestPut struct {
 	Repository string        `json:"repository"`
-	Digest     attest.Digest `json:"digest"` // its bytes are in the store
+	Digest     attest.Digest `json:"digest"`          // its bytes are in the store
+	SHA512     string        `json:"sha512,omitzero"` // where it was put under that, as in BlobPut
 	MediaType  string        `json:"mediaType"`
 	By         string        `json:"by"`
 }

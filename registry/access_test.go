@@ -68,6 +68,7 @@ func TestAccess(t *testing.T) {
 	unknown := attest.DigestOf([]byte("nobody has this"))
 	etag := func(d attest.Digest) string { return `"` + string(d) + `"` }
 	put := request{method: "PUT", path: manifestPath(patch), body: one.patch, header: http.Header{"Content-Type": {mediaManifest}}}
+	noAlias := "sha512:" + strings.Repeat("a", 128)
 	get, head, del := http.MethodGet, http.MethodHead, http.MethodDelete
 
 	rows := []row{
@@ -116,6 +117,10 @@ func TestAccess(t *testing.T) {
 		{way(get, manifestPath(string(unknown)), "If-None-Match", etag(unknown)), 401, 403, 403, 404, 404, 404, 404, 404},
 		{way(get, blobPath(unknown)), 401, 403, 403, 403, 403, 404, 404, 404},
 		{way(get, blobPath(one.PatchManifest)), 401, 403, 403, 403, 403, 404, 404, 404},
+		{way(get, blobPath(attest.Digest(noAlias))), 401, 403, 403, 403, 403, 404, 404, 404},
+		{way(get, manifestPath(noAlias)), 401, 403, 403, 403, 403, 404, 404, 404},
+		{way(del, manifestPath(noAlias)), 401, 403, 403, 403, 403, 403, 404, 404},
+		{way(get, "/v2/"+repo+"/referrers/"+noAlias), 401, 403, 403, 200, 200, 200, 200, 200},
 		{way(get, manifestPath(string(patchFile))), 401, 403, 403, 404, 404, 404, 404, 404},
 		{way(get, "/v2/no/such/product/manifests/patch"), 401, 403, 403, 403, 403, 403, 403, 404},
 		{way(get, "/v2/"+otherRepo+"/manifests/"+patch), 401, 403, 404, 403, 403, 403, 403, 404},
@@ -169,9 +174,9 @@ func crooked(manifest, blob string) []string {
 		"/v2/x/../" + repo + "/manifests/" + manifest, "/v2/./" + repo + "/manifests/patch",
 		"/v2", strings.Replace(m, "kernel", `kernel\`, 1),
 		strings.Replace(m, "sha256", "sha512", 1),
-		blobPath("sha512:" + attest.Digest(strings.Repeat("a", 128))),
+		blobPath("sha512:" + attest.Digest(strings.Repeat("A", 128))),
 		"/v2/" + repo + "/blobs/uploads",
-		b + "?digest=sha512:" + strings.Repeat("a", 128),
+		b + "?digest=sha512:" + strings.Repeat("a", 127),
 		m + "?digest=" + manifest + "&digest=" + manifest,
 		m + "?a=%zz",
 	}

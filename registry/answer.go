@@ -13,9 +13,10 @@ import (
 // of it. What fails inside goes out without its details.
 type answer struct {
 	http.ResponseWriter
-	refusal *api.Error
-	wrote   bool
-	muted   bool // the body distribution writes is not the one that goes out
+	exchange *exchange // nil: the request was not let in yet
+	refusal  *api.Error
+	wrote    bool
+	muted    bool // the body distribution writes is not the one that goes out
 }
 
 // protect sets what holds for everything of a product: it is for the one who
@@ -41,7 +42,17 @@ func (a *answer) WriteHeader(status int) {
 	}
 	a.wrote = true
 	a.protect()
+	a.renamed()
 	a.ResponseWriter.WriteHeader(status)
+}
+
+// renamed names what was put under a sha512 by that.
+func (a *answer) renamed() {
+	if a.exchange == nil || a.exchange.sha512 == "" {
+		return
+	}
+	a.Header().Set("Docker-Content-Digest", a.exchange.sha512)
+	a.Header().Set("Location", "/v2/"+a.exchange.repository+"/manifests/"+a.exchange.sha512)
 }
 
 func (a *answer) Write(p []byte) (int, error) {

@@ -3,16 +3,19 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/distribution/distribution/v3"
+	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/api"
+	"github.com/patchfit/patchfit/registry/content"
+	"github.com/patchfit/patchfit/registry/state"
 )
 
 // blobs are those of one repository.
@@ -21,72 +24,86 @@ type blobs struct {
 	handle
 }
 
-// Stat describes a blob that who asks may have.
+const mediaOctets = "application/octet-stream"
+
+// Stat describes a blob that who asks may have, by the digest it was asked by.
 func (s *blobs) Stat(ctx context.Context, dgst digest.Digest) (v1.Descriptor, error) {
 	x, err := exchangeOf(ctx)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	if err := x.mayReadBlob(ctx, attest.Digest(dgst)); err != nil {
+	b, err := s.readable(ctx, x, dgst)
+	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	d := attest.Digest(dgst)
-	desc, err := s.stat(ctx, d)
-	if isMissing(err) && len(s.registry.State.Referencing(s.name, d)) > 0 {
-		return v1.Descriptor{}, x.unreadable(d, fmt.Errorf("%s: %w", d, errNoFile))
-	}
-	if err != nil {
-		return v1.Descriptor{}, x.refuseFor(err)
-	}
-	return desc, nil
+	return v1.Descriptor{MediaType: mediaOctets, Digest: dgst, Size: b.Size}, nil
 }
 
-// ServeBlob sends a blob that who asks may have, from a file that was found
-// whole. w is distribution's; the answer beneath it can hand the file to the
+// readable returns a blob that is in the repository and that who asks may have.
+func (s *blobs) readable(ctx context.Context, x *exchange, dgst digest.Digest) (state.Blob, error) {
+	d, err := x.resolve(dgst)
+	if err != nil {
+		return state.Blob{}, err
+	}
+	if err := x.mayReadBlob(ctx, d); err != nil {
+		return state.Blob{}, err
+	}
+	b, ok := s.registry.State.Blob(s.name, d)
+	if !ok {
+		return state.Blob{}, x.refuse(s.noBlob(dgst))
+	}
+	return b, nil
+}
+
+func (r handle) noBlob(named digest.Digest) *api.Error {
+	return api.Errorf(http.StatusNotFound, codeNoBlob, "blob %s is not in %s", named, r.name)
+}
+
+// ServeBlob sends a blob that who asks may have, from bytes that were found
+// whole. w is distribution's; the answer beneath it can hand a file to the
 // kernel.
 func (s *blobs) ServeBlob(ctx context.Context, _ http.ResponseWriter, r *http.Request, dgst digest.Digest) error {
 	x, err := exchangeOf(ctx)
 	if err != nil {
 		return err
 	}
-	d := attest.Digest(dgst)
-	if err := x.mayReadBlob(ctx, d); err != nil {
+	known, err := s.readable(ctx, x, dgst)
+	if err != nil {
 		return err
 	}
-	file, err := s.registry.files.open(d)
+	b, err := s.registry.Content.Open(ctx, known.Digest)
 	if err != nil {
-		return x.unreadable(d, err)
+		return x.unreadable(known.Digest, err)
 	}
-	defer file.Close()
-	h := x.answer.Header()
-	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Content-Disposition", "attachment")
-	h.Set("Docker-Content-Digest", string(d))
-	h.Set("Etag", `"`+string(d)+`"`)
-	http.ServeContent(x.answer, r, "", time.Time{}, file)
+	defer b.Close()
+	blobHeader(x.answer.Header(), string(dgst))
+	http.ServeContent(x.answer, r, "", time.Time{}, b.ReadSeekCloser)
 	return nil
 }
 
-// unreadable makes an error of a file the answer, and damage an alarm.
+// blobHeader sets what goes out with the bytes of a blob.
+func blobHeader(h http.Header, named string) {
+	h.Set("Content-Type", mediaOctets)
+	h.Set("Content-Disposition", "attachment")
+	h.Set("Docker-Content-Digest", named)
+	h.Set("Etag", `"`+named+`"`)
+}
+
+// unreadable makes an error of stored bytes the answer, and damage an alarm.
 func (x *exchange) unreadable(d attest.Digest, err error) error {
-	if errors.Is(err, errDamaged) || errors.Is(err, errNoFile) {
+	if isDamage(err) {
 		x.registry.Logger.Error("stored bytes are damaged", "repository", x.repository, "digest", d, "error", err)
-		return x.refuse(damaged(err))
+		return x.refuse(damaged(d))
 	}
 	return x.refuseFor(err)
 }
 
-// makeRoom removes what is damaged where the bytes of d are about to be put:
-// distribution would take it for them.
-func (g *Registry) makeRoom(d attest.Digest) error {
-	cleared, err := g.files.clear(d)
-	if cleared {
-		g.Logger.Warn("damaged bytes are replaced", "digest", d)
-	}
-	return err
+// isDamage reports whether bytes that a record says are there are not.
+func isDamage(err error) bool {
+	return errors.Is(err, content.ErrDamaged) || errors.Is(err, content.ErrNotFound)
 }
 
-// Delete removes a blob from the repository that no manifest there needs.
+// Delete takes a blob out of the repository that no manifest there needs.
 func (s *blobs) Delete(ctx context.Context, dgst digest.Digest) error {
 	x, err := exchangeOf(ctx)
 	if err != nil {
@@ -95,56 +112,107 @@ func (s *blobs) Delete(ctx context.Context, dgst digest.Digest) error {
 	if err := x.must(remove, s.name); err != nil {
 		return err
 	}
-	s.registry.referenced.Lock()
-	defer s.registry.referenced.Unlock()
-	if needed := s.registry.State.Referencing(s.name, attest.Digest(dgst)); len(needed) > 0 {
+	d, err := x.resolve(dgst)
+	if err != nil {
+		return err
+	}
+	s.registry.linking.Lock()
+	defer s.registry.linking.Unlock()
+	if needed := s.registry.State.Referencing(s.name, d); len(needed) > 0 {
 		return x.refuse(api.Errorf(http.StatusForbidden, api.CodeDenied, "manifest %s needs blob %s", needed[0].Artifact.Manifest, dgst).
 			Hint("delete the manifest first"))
 	}
-	if _, err := s.stat(ctx, attest.Digest(dgst)); err != nil {
-		return x.refuseFor(err)
+	if _, ok := s.registry.State.Blob(s.name, d); !ok {
+		return x.refuse(s.noBlob(dgst))
 	}
-	if err := s.stored.Delete(ctx, dgst); err != nil {
-		return x.refuseFor(fmt.Errorf("deleting a blob: %w", err))
-	}
-	return nil
+	return x.record(ctx, ledger.KindBlobRemoved, ledger.BlobRemoved{Repository: s.name, Digest: d, By: x.principal.ID})
 }
 
-// stat describes a blob that is linked into the repository. The error says
-// that it is not, as a client is told.
-func (r handle) stat(ctx context.Context, d attest.Digest) (v1.Descriptor, error) {
-	desc, err := r.stored.Stat(ctx, digest.Digest(d))
-	switch {
-	case errors.Is(err, distribution.ErrBlobUnknown):
-		return desc, api.Errorf(http.StatusNotFound, codeNoBlob, "blob %s is not in %s", d, r.name)
-	case err != nil:
-		return desc, fmt.Errorf("looking up a blob: %w", err)
-	case desc.Digest != digest.Digest(d):
-		return desc, fmt.Errorf("blob %s is linked as %s: %w", desc.Digest, d, errDamaged)
+// Create begins an upload, or mounts a blob from another repository that who
+// asks may read there. Where it may not, or there is none, a plain upload is an
+// answer that the specification allows, and tells nothing.
+func (s *blobs) Create(ctx context.Context, options ...distribution.BlobCreateOption) (distribution.BlobWriter, error) {
+	x, err := exchangeOf(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return desc, nil
+	if err := x.must(push, s.name); err != nil {
+		return nil, err
+	}
+	var o distribution.CreateOptions
+	for _, option := range options {
+		if err := option.Apply(&o); err != nil {
+			return nil, x.refuseFor(err)
+		}
+	}
+	if from := o.Mount.From; o.Mount.ShouldMount && from != nil {
+		mounted, err := s.mount(ctx, x, from)
+		if err != nil {
+			return nil, err
+		}
+		if mounted != nil {
+			return nil, mounted
+		}
+	}
+	return s.begin(ctx, x)
 }
 
-// isMissing reports whether err says that a blob is not in a repository.
-func isMissing(err error) bool {
-	var e *api.Error
-	return errors.As(err, &e) && e.Status == http.StatusNotFound
+// mount puts a blob of another repository into this one; nil where it may not
+// or cannot.
+func (s *blobs) mount(ctx context.Context, x *exchange, from reference.Canonical) (mounted, err error) {
+	name, d := from.Name(), attest.Digest(from.Digest())
+	if !x.readsAll(name) {
+		return nil, nil
+	}
+	if alias, ok := s.registry.State.Resolve(name, string(from.Digest())); ok {
+		d = alias
+	}
+	s.registry.linking.RLock()
+	defer s.registry.linking.RUnlock()
+	b, ok := s.registry.State.Blob(name, d)
+	if !ok {
+		return nil, nil
+	}
+	if err := s.link(ctx, x, b.Digest, b.Size, alias(from.Digest())); err != nil {
+		return nil, err
+	}
+	return distribution.ErrBlobMounted{From: from, Descriptor: v1.Descriptor{MediaType: mediaOctets, Digest: from.Digest(), Size: b.Size}}, nil
 }
 
-// linked reads the blobs that are linked into one repository.
+// link records that a blob is in the repository. linking is held. What is
+// there for as long as it was is not recorded again.
+func (s *blobs) link(ctx context.Context, x *exchange, d attest.Digest, size int64, sha512 string) error {
+	if e := s.registry.quota(x, d, size); e != nil {
+		return x.refuse(e)
+	}
+	have, ok := s.registry.State.Blob(s.name, d)
+	if ok && (sha512 == "" || have.SHA512 == sha512) && time.Since(have.Since) < relink {
+		return nil
+	}
+	return x.record(ctx, ledger.KindBlob, ledger.BlobPut{
+		Repository: s.name, Digest: d, SHA512: sha512, Size: size, By: x.principal.ID,
+	})
+}
+
+// relink is after how long a blob that is pushed again counts as new, so that
+// what collects blobs nothing references leaves it to whoever pushed it.
+const relink = time.Minute
+
+// alias returns a digest that is no identity here; "" for one that is.
+func alias(named digest.Digest) string {
+	if _, sha512, err := state.ParseName(string(named)); err == nil {
+		return sha512
+	}
+	return ""
+}
+
+// linked reads the blobs of one repository.
 type linked struct {
 	ctx  context.Context
 	repo handle
 }
 
-// File returns the bytes of a blob, hashed again.
+// File returns the bytes of a blob of at most limit bytes.
 func (l linked) File(d attest.Digest, limit int64) ([]byte, error) {
-	_, err := l.repo.stat(l.ctx, d)
-	if isMissing(err) {
-		return nil, invalid(codeNoPart, "blob %s is not in %s", d, l.repo.name).Hint("push the blob before the manifest")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return l.repo.registry.files.read(d, limit)
+	return l.repo.registry.Content.Read(l.ctx, d, limit)
 }

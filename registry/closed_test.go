@@ -125,7 +125,7 @@ func TestTomorrow(t *testing.T) {
 	if _, ok := inner.(tomorrow); !ok {
 		t.Fatal("the test expects a store of tomorrow")
 	}
-	var ours distribution.BlobStore = &blobs{handle: handle{stored: inner}}
+	var ours distribution.BlobStore = &blobs{}
 	if _, ok := ours.(tomorrow); ok {
 		t.Error("a method added later is forwarded")
 	}
@@ -180,57 +180,18 @@ func TestAnotherRepository(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &namespace{inner: anyRepository{}}
+	n := &namespace{}
 	if _, err := n.Repository(ctx, name); err == nil || x.answer.refusal == nil || x.answer.refusal.Status != http.StatusForbidden {
 		t.Errorf("%v, %+v", err, x.answer.refusal)
 	}
 }
 
-// anyRepository opens every repository.
-type anyRepository struct{ closedNamespace }
-
-func (anyRepository) Repository(context.Context, reference.Named) (distribution.Repository, error) {
-	return closedRepository{}, nil
-}
-
-// TestCreateForwardsNoMount: whatever should be mounted does not reach
-// distribution.
-func TestCreateForwardsNoMount(t *testing.T) {
-	x := &exchange{registry: &Registry{uploads: newUploads()}, answer: &answer{ResponseWriter: &discard{}}, action: push, repository: "a"}
-	ctx := context.WithValue(t.Context(), exchangeKey{}, x)
-	inner := new(counting)
-	s := &blobs{handle: handle{registry: x.registry, name: "a", stored: inner}}
-	if _, err := s.Create(ctx, mounting{}); err != nil || inner.created != 1 || inner.options != 0 {
-		t.Errorf("%v: created %d times, with %d options", err, inner.created, inner.options)
-	}
-}
-
-// counting counts what it is asked for.
-type counting struct {
-	closedBlobs
-	created, options int
-}
-
-func (c *counting) Create(_ context.Context, options ...distribution.BlobCreateOption) (distribution.BlobWriter, error) {
-	c.created++
-	c.options += len(options)
-	return &writer{inner: named{}}, nil
-}
-
-type named struct{ distribution.BlobWriter }
-
-func (named) ID() string { return "1" }
-
-type mounting struct{}
-
-func (mounting) Apply(any) error { return nil }
-
 // TestSessions: an upload is found by its id in its repository by its
 // principal, by one request at a time, for an hour.
 func TestSessions(t *testing.T) {
-	u := newUploads()
+	u := newUploads(Limits{}.withDefaults())
 	s := &session{id: "1", repository: "a", principal: "p", started: time.Now()}
-	if e := u.begin(s); e != nil {
+	if _, e := u.begin(s); e != nil {
 		t.Fatal(e)
 	}
 	if _, e := u.take("1", "a", "p"); e == nil || e.Status != http.StatusConflict {
@@ -245,16 +206,43 @@ func TestSessions(t *testing.T) {
 	if got, e := u.take("1", "a", "p"); e != nil || got != s {
 		t.Errorf("its own: %v", e)
 	}
-	later := time.Now().Add(UploadTTL)
+	later := time.Now().Add(u.limits.UploadTTL)
 	if old := u.over(later); len(old) != 0 {
 		t.Error("one that is being written to is taken away")
 	}
 	u.release(s)
-	s.started = time.Now().Add(-UploadTTL)
+	s.started = time.Now().Add(-u.limits.UploadTTL)
 	if _, e := u.take("1", "a", "p"); e == nil {
 		t.Error("one that is too old goes on")
 	}
 	if old := u.over(time.Now()); len(old) != 1 || len(u.sessions) != 0 {
 		t.Errorf("taken away: %v", old)
+	}
+}
+
+// TestOldestSessionMakesRoom: who breaks off without cancelling is not locked
+// out; what is being written to stays.
+func TestOldestSessionMakesRoom(t *testing.T) {
+	u := newUploads(Limits{OwnUploads: 2}.withDefaults())
+	open := func(id string) *session {
+		t.Helper()
+		s := &session{id: id, repository: "a", principal: "p", started: time.Now()}
+		if _, e := u.begin(s); e != nil {
+			t.Fatalf("%s: %v", id, e)
+		}
+		return s
+	}
+	one, two := open("1"), open("2")
+	if _, e := u.begin(&session{id: "3", principal: "p"}); e == nil || e.Status != http.StatusTooManyRequests {
+		t.Errorf("while both are written to: %v", e)
+	}
+	u.release(two)
+	u.release(one)
+	dropped, e := u.begin(&session{id: "3", principal: "p"})
+	if e != nil || dropped != two || u.sessions["2"] != nil || u.sessions["1"] == nil {
+		t.Errorf("dropped %+v, %v; open are %v", dropped, e, u.sessions)
+	}
+	if dropped, e := u.begin(&session{id: "4", principal: "q"}); e != nil || dropped != nil {
+		t.Errorf("another's first: %+v, %v", dropped, e)
 	}
 }

@@ -12,8 +12,7 @@ import (
 	"github.com/distribution/distribution/v3/registry/handlers"
 	registrymiddleware "github.com/distribution/distribution/v3/registry/middleware/registry"
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // the driver
-	storagemiddleware "github.com/distribution/distribution/v3/registry/storage/driver/middleware"
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory" // the driver
 )
 
 const (
@@ -25,27 +24,17 @@ const (
 // register makes our middleware known to distribution, which has one table of
 // names per process.
 var register = sync.OnceValue(func() error {
-	return errors.Join(
-		registrymiddleware.Register(middlewareName, wrapNamespace),
-		storagemiddleware.Register(middlewareName, wrapDriver),
-	)
+	return registrymiddleware.Register(middlewareName, wrapNamespace)
 })
 
-func wrapNamespace(_ context.Context, inner distribution.Namespace, driver storagedriver.StorageDriver, options map[string]any) (distribution.Namespace, error) {
+// wrapNamespace puts ours in the place of distribution's namespace, whose
+// storage stays empty.
+func wrapNamespace(_ context.Context, _ distribution.Namespace, _ storagedriver.StorageDriver, options map[string]any) (distribution.Namespace, error) {
 	g, ok := options[optionName].(*Registry)
 	if !ok {
 		return nil, errors.New("no registry to wrap for")
 	}
-	g.driver = driver
-	return &namespace{registry: g, inner: inner}, nil
-}
-
-func wrapDriver(_ context.Context, inner storagedriver.StorageDriver, options map[string]any) (storagedriver.StorageDriver, error) {
-	g, ok := options[optionName].(*Registry)
-	if !ok {
-		return nil, errors.New("no registry to wrap for")
-	}
-	return &durable{StorageDriver: inner, root: g.Root}, nil
+	return &namespace{registry: g}, nil
 }
 
 // newApp starts distribution, which panics where its configuration is wrong.
@@ -69,13 +58,14 @@ func newApp(g *Registry) (app *handlers.App, err error) {
 func settings(g *Registry) *configuration.Configuration {
 	c := &configuration.Configuration{}
 	c.Storage = configuration.Storage{
-		"filesystem":  configuration.Parameters{"rootdirectory": g.Root},
+		"inmemory":    configuration.Parameters{},
 		"delete":      configuration.Parameters{"enabled": true},
 		"redirect":    configuration.Parameters{"disable": true},
 		"maintenance": configuration.Parameters{"uploadpurging": map[any]any{"enabled": false}},
 	}
 	ours := []configuration.Middleware{{Name: middlewareName, Options: configuration.Parameters{optionName: g}}}
-	c.Middleware = map[string][]configuration.Middleware{"registry": ours, "storage": ours}
+	c.Middleware = map[string][]configuration.Middleware{"registry": ours}
+	c.Validation.Manifests.URLs.Allow = []string{"^https?://"} // of layers that are elsewhere; nobody here follows them
 	c.HTTP.Secret = rand.Text()
 	c.HTTP.RelativeURLs = true // nobody's Host header ends up in a Location
 	c.Catalog.MaxEntries = maxCatalog

@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/distribution/distribution/v3/registry/api/errcode"
+	v2 "github.com/distribution/distribution/v3/registry/api/v2"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/admit"
 	"github.com/patchfit/patchfit/registry/api"
 	"github.com/patchfit/patchfit/registry/auth"
+	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/state"
 	"github.com/patchfit/patchfit/verify"
 )
@@ -29,8 +33,12 @@ type exchange struct {
 	vars       map[string]string
 	action     action
 	repository string // "" where the request is not about one
+	product    string // that lives there
 	gated      bool   // a host asks: the gate decides
 
+	// sha512 is what a manifest is put under where that is not its sha256; the
+	// request that distribution gets names it by a tag then.
+	sha512  string
 	decided map[attest.Digest]*api.Error // manifests asked for in this exchange; nil: may be read
 	cleanup []func()
 }
@@ -79,6 +87,7 @@ func (g *Registry) open(a *answer, r *http.Request) (*exchange, *api.Error) {
 var permissions = map[string][]action{
 	state.RoleHost:      {read},
 	state.RoleAuditor:   {read},
+	state.RoleRebuilder: {read, push},
 	state.RolePublisher: {read, push, remove},
 	state.RoleAdmin:     {read, push, remove, catalog},
 }
@@ -101,6 +110,7 @@ func (x *exchange) permit() *api.Error {
 	case !served && x.action != catalog:
 		return api.Errorf(http.StatusNotFound, codeNoName, "no product lives in repository %.200s", x.repository).Hint("add it first: patchfit admin product")
 	}
+	x.product = product
 	x.gated = !slices.ContainsFunc(roles, func(role string) bool { return role != state.RoleHost })
 	return nil
 }
@@ -114,6 +124,49 @@ func denied(reason verify.Reason, fact, next string) *api.Error {
 	return api.Errorf(http.StatusForbidden, api.CodeDenied, "%s: %s", reason, fact).Hint("%s", next)
 }
 
+// readsAll reports whether who asks may read everything in a repository: then a
+// blob of it can be mounted elsewhere. The gate mounts nothing.
+func (x *exchange) readsAll(repository string) bool {
+	product, served := x.registry.State.Product(repository)
+	if !served {
+		return false
+	}
+	return slices.ContainsFunc(x.registry.State.Roles(x.principal.ID, product), func(role string) bool {
+		return role != state.RoleHost && slices.Contains(permissions[role], read)
+	})
+}
+
+// maxBlob is how many bytes one blob may have.
+func (x *exchange) maxBlob() int64 { return x.registry.Limits.Blob }
+
+// resolve returns what a blob or manifest is known by here, of the digest that
+// it is asked by.
+func (x *exchange) resolve(named digest.Digest) (attest.Digest, error) {
+	d, sha512, err := state.ParseName(string(named))
+	if err != nil {
+		return "", x.refuse(invalid(codeDigest, "%v", err))
+	}
+	if sha512 == "" {
+		return d, nil
+	}
+	d, ok := x.registry.State.Resolve(x.repository, sha512)
+	if !ok && x.gated {
+		return "", x.refuse(denied(verify.ForbiddenRole, "nothing that this host may have is named "+sha512, askForPatch))
+	}
+	if !ok {
+		code := codeNoBlob
+		if x.route == v2.RouteNameManifest {
+			code = codeNoManifest
+		}
+		return "", x.refuse(api.Errorf(http.StatusNotFound, code, "%s is not in %s", sha512, x.repository))
+	}
+	return d, nil
+}
+
+// placeholder is the tag that distribution puts a manifest under which is put
+// by its sha512: it knows no other digest than sha256. No such tag is made.
+const placeholder = "sha512"
+
 // request returns r as distribution gets it: with the exchange, and without
 // what would be another say in it.
 func (x *exchange) request(r *http.Request) *http.Request {
@@ -121,10 +174,10 @@ func (x *exchange) request(r *http.Request) *http.Request {
 	for _, name := range []string{"Authorization", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"} {
 		r.Header.Del(name)
 	}
-	q := r.URL.Query()
-	q.Del("mount") // every repository is gated, and none is mounted from
-	q.Del("from")
-	r.URL.RawQuery = q.Encode()
+	if ref := x.vars["reference"]; r.Method == http.MethodPut && strings.HasPrefix(ref, "sha512:") {
+		x.sha512 = ref
+		r.URL.Path = strings.TrimSuffix(r.URL.Path, ref) + placeholder
+	}
 	r.Body = newPatient(x.answer, r.Body)
 	return r
 }
@@ -146,6 +199,7 @@ func (x *exchange) refuse(e *api.Error) error {
 // refuseFor makes err the answer: the one table of errors and statuses.
 func (x *exchange) refuseFor(err error) error {
 	var refusal *verify.Refusal
+	var missing *admit.MissingError
 	var e *api.Error
 	switch {
 	case errors.As(err, &e):
@@ -156,17 +210,19 @@ func (x *exchange) refuseFor(err error) error {
 		return x.refuse(denied(refusal.Reason, refusal.Fact, refusal.Remedy))
 	case errors.Is(err, admit.ErrTooMany):
 		return x.refuse(api.Errorf(http.StatusForbidden, api.CodeDenied, "%v", err).Hint("delete referrers that are not needed"))
-	case errors.Is(err, errDamaged):
-		return x.refuse(damaged(err))
+	case errors.As(err, &missing):
+		return x.refuse(invalid(codeNoPart, "%v", missing).Hint("push it before the manifest"))
+	case errors.Is(err, content.ErrFull):
+		return x.refuse(full())
 	}
 	x.registry.Logger.Error("answering failed", "route", x.route, "repository", x.repository, "error", err)
 	return x.refuse(internal())
 }
 
-// damaged is for bytes on the disk that are not what they were.
-func damaged(err error) *api.Error {
-	return api.Errorf(http.StatusInternalServerError, string(verify.Corrupt), "%s: %v", verify.Corrupt, err).
-		Hint("tell the server's admin: the bytes changed on its disk")
+// damaged is for bytes that are not what they were.
+func damaged(d attest.Digest) *api.Error {
+	return api.Errorf(http.StatusInternalServerError, string(verify.Corrupt), "%s: the stored bytes of %s are not the ones with this digest", verify.Corrupt, d).
+		Hint("tell the server's admin: they changed where they are stored")
 }
 
 // unrecorded is for facts that the journal did not take.

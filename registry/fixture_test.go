@@ -23,6 +23,7 @@ import (
 	"github.com/patchfit/patchfit/registry"
 	"github.com/patchfit/patchfit/registry/admit"
 	"github.com/patchfit/patchfit/registry/auth"
+	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/gate"
 	"github.com/patchfit/patchfit/registry/state"
 	"github.com/patchfit/patchfit/registry/state/statetest"
@@ -76,8 +77,12 @@ func newServer(t *testing.T) *server {
 // start opens the registry, as a process that starts does.
 func (s *server) start() {
 	s.t.Helper()
+	disk, err := content.OpenDisk(s.root)
+	if err != nil {
+		s.t.Fatalf("opening the content: %v", err)
+	}
 	r, err := registry.New(registry.Config{
-		Root: s.root, State: s.State, Gate: s.gate, Admit: admit.New(s.State), Store: s.Blobs,
+		Content: content.New(disk, nil), State: s.State, Gate: s.gate, Admit: admit.New(s.State), Store: s.Blobs,
 		Journal: s.journal, Logger: slog.New(slog.NewTextHandler(s.logs, nil)),
 	})
 	if err != nil {
@@ -417,7 +422,7 @@ func (s *server) runs(host string, key statetest.Key, w *world) {
 
 // file returns where the bytes of a digest are on the disk.
 func (s *server) file(d attest.Digest) string {
-	return filepath.Join(s.root, "docker/registry/v2/blobs/sha256", d.Hex()[:2], d.Hex(), "data")
+	return filepath.Join(s.root, "blobs/sha256", d.Hex()[:2], d.Hex())
 }
 
 // flip changes one byte on the disk.

@@ -2,13 +2,14 @@ package registry
 
 import (
 	"context"
+	"crypto/sha512"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/distribution/distribution/v3"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/admit"
 	"github.com/patchfit/patchfit/registry/api"
@@ -19,7 +20,6 @@ import (
 type manifests struct {
 	closedManifests
 	handle
-	inner distribution.ManifestService
 }
 
 // Get returns a manifest that who asks may have, hashed as it is read.
@@ -28,7 +28,10 @@ func (s *manifests) Get(ctx context.Context, dgst digest.Digest, _ ...distributi
 	if err != nil {
 		return nil, err
 	}
-	d := attest.Digest(dgst)
+	d, err := x.resolve(dgst)
+	if err != nil {
+		return nil, err
+	}
 	if err := x.mayRead(ctx, d); err != nil {
 		return nil, err
 	}
@@ -36,9 +39,10 @@ func (s *manifests) Get(ctx context.Context, dgst digest.Digest, _ ...distributi
 	if !ok { // deleted since it was decided on
 		return nil, x.refuse(api.Errorf(http.StatusNotFound, codeNoManifest, "manifest %s is not in %s", d, s.name))
 	}
-	raw, err := s.registry.files.read(d, state.MaxManifest)
+	raw, err := s.registry.Store.Get(d)
 	if err != nil {
-		return nil, x.unreadable(d, err)
+		x.registry.Logger.Error("stored bytes are damaged", "repository", x.repository, "digest", d, "error", err)
+		return nil, x.refuse(damaged(d))
 	}
 	got, _, err := distribution.UnmarshalManifest(m.MediaType, raw)
 	if err != nil {
@@ -47,8 +51,8 @@ func (s *manifests) Get(ctx context.Context, dgst digest.Digest, _ ...distributi
 	return got, nil
 }
 
-// Put takes a manifest in. Each step that a crash stops after leaves less than
-// a manifest: bytes that nothing names, then a file without a record.
+// Put takes a manifest in. A crash before its record leaves bytes that nothing
+// names.
 func (s *manifests) Put(ctx context.Context, m distribution.Manifest, _ ...distribution.ManifestServiceOption) (digest.Digest, error) {
 	x, err := exchangeOf(ctx)
 	if err != nil {
@@ -61,46 +65,50 @@ func (s *manifests) Put(ctx context.Context, m distribution.Manifest, _ ...distr
 	if err != nil {
 		return "", x.refuseFor(err)
 	}
+	if err := x.isPutAs(raw); err != nil {
+		return "", err
+	}
+	s.registry.linking.RLock()
+	defer s.registry.linking.RUnlock()
 	admission, err := s.registry.Admit.Manifest(admit.Put{
 		Repository: s.name, MediaType: mediaType, Raw: raw, Files: linked{ctx, s.handle},
 	})
 	if err != nil {
 		return "", x.refuseFor(err)
 	}
+	if e := x.mayPut(admission.Manifest); e != nil {
+		return "", x.refuse(e)
+	}
 	if err := s.keep(admission, raw); err != nil {
 		return "", x.unrecorded(err)
-	}
-	s.registry.referenced.RLock()
-	defer s.registry.referenced.RUnlock()
-	dgst, err := s.write(ctx, x, m, admission.Manifest.Artifact.Manifest)
-	if err != nil {
-		return "", err
 	}
 	if err := s.announce(ctx, x, admission); err != nil {
 		return "", err
 	}
-	if subject := admission.Manifest.Subject; subject != "" {
-		x.answer.Header().Set("OCI-Subject", string(subject))
+	if subject := admission.Manifest.SubjectName; subject != "" {
+		x.answer.Header().Set("OCI-Subject", subject)
 	}
-	return dgst, nil
+	return digest.Digest(admission.Manifest.Artifact.Manifest), nil
 }
 
-// write puts the manifest on the disk, where it is not seen yet.
-func (s *manifests) write(ctx context.Context, x *exchange, m distribution.Manifest, d attest.Digest) (digest.Digest, error) {
-	if err := s.registry.makeRoom(d); err != nil {
-		return "", x.refuseFor(err)
+// isPutAs refuses bytes that do not have the sha512 they are put under.
+func (x *exchange) isPutAs(raw []byte) error {
+	if x.sha512 == "" {
+		return nil
 	}
-	dgst, err := s.inner.Put(ctx, m)
-	if err != nil {
-		return "", err // distribution knows what to make of its own
+	if got := fmt.Sprintf("sha512:%x", sha512.Sum512(raw)); got != x.sha512 {
+		return x.refuse(invalid(codeDigest, "the manifest is %s, and was put as %s", got, x.sha512))
 	}
-	if err := s.registry.files.persist(d); err != nil {
-		return "", x.refuseFor(err)
+	return nil
+}
+
+// mayPut lets a rebuilder say something about what is there, and nothing else.
+func (x *exchange) mayPut(m *state.Manifest) *api.Error {
+	roles := x.registry.State.Roles(x.principal.ID, x.product)
+	if _, byDigest := x.named(); m.SubjectName != "" && byDigest || slices.ContainsFunc(roles, func(r string) bool { return r == state.RolePublisher || r == state.RoleAdmin }) {
+		return nil
 	}
-	if attest.Digest(dgst) != d {
-		return "", x.refuseFor(fmt.Errorf("manifest %s was stored as %s", d, dgst))
-	}
-	return dgst, nil
+	return forbidden("a rebuilder puts manifests with a subject, by digest: what it found out about an artifact")
 }
 
 // keep stores what records will name. The ledger's own copy has no delete.
@@ -129,11 +137,11 @@ func (s *manifests) announce(ctx context.Context, x *exchange, a *admit.Admissio
 			return err
 		}
 	}
-	if visible {
+	if _, known := s.registry.State.Resolve(s.name, x.sha512); visible && (x.sha512 == "" || known) {
 		return nil
 	}
 	return x.record(ctx, ledger.KindManifest, ledger.ManifestPut{
-		Repository: s.name, Digest: d, MediaType: a.Manifest.MediaType, By: x.principal.ID,
+		Repository: s.name, Digest: d, SHA512: x.sha512, MediaType: a.Manifest.MediaType, By: x.principal.ID,
 	})
 }
 
@@ -147,7 +155,10 @@ func (s *manifests) Delete(ctx context.Context, dgst digest.Digest) error {
 	if err := x.must(remove, s.name); err != nil {
 		return err
 	}
-	d := attest.Digest(dgst)
+	d, err := x.resolve(dgst)
+	if err != nil {
+		return err
+	}
 	if _, ok := s.registry.State.Manifest(s.name, d); !ok {
 		return x.refuse(api.Errorf(http.StatusNotFound, codeNoManifest, "manifest %s is not in %s", d, s.name))
 	}

@@ -14,7 +14,6 @@ import (
 type namespace struct {
 	closedNamespace
 	registry *Registry
-	inner    distribution.Namespace
 }
 
 // Repository opens the repository that the exchange is about, and no other.
@@ -26,11 +25,7 @@ func (n *namespace) Repository(ctx context.Context, name reference.Named) (distr
 	if x.repository == "" || name.Name() != x.repository {
 		return nil, x.refuse(forbidden("this was not asked for"))
 	}
-	inner, err := n.inner.Repository(ctx, name)
-	if err != nil {
-		return nil, x.refuseFor(err)
-	}
-	return &repository{registry: n.registry, inner: inner, name: x.repository}, nil
+	return &repository{registry: n.registry, named: name, name: x.repository}, nil
 }
 
 // Repositories fills repos with the names after last of the repositories that
@@ -65,11 +60,11 @@ type repository struct {
 	//lint:ignore U1000 refuses what a later distribution adds; all it has today is written by hand below
 	closedRepository
 	registry *Registry
-	inner    distribution.Repository
+	named    reference.Named
 	name     string
 }
 
-func (r *repository) Named() reference.Named { return r.inner.Named() }
+func (r *repository) Named() reference.Named { return r.named }
 
 // Manifests opens the manifests. Where the request names one to read by its
 // digest, that is decided here: distribution answers that a manifest was not
@@ -79,33 +74,26 @@ func (r *repository) Manifests(ctx context.Context, _ ...distribution.ManifestSe
 	if err != nil {
 		return nil, err
 	}
-	if d, ok := x.named(); ok && x.action == read {
+	if named, ok := x.named(); ok && x.action == read {
+		d, err := x.resolve(named)
+		if err != nil {
+			return nil, err
+		}
 		if err := x.mayRead(ctx, d); err != nil {
 			return nil, err
 		}
 	}
-	inner, err := r.inner.Manifests(ctx)
-	if err != nil {
-		return nil, x.refuseFor(err)
-	}
-	return &manifests{handle: r.handle(ctx), inner: inner}, nil
+	return &manifests{handle: r.handle()}, nil
 }
 
-func (r *repository) Tags(ctx context.Context) distribution.TagService {
-	return &tags{handle: r.handle(ctx)}
-}
+func (r *repository) Tags(context.Context) distribution.TagService { return &tags{handle: r.handle()} }
 
-func (r *repository) Blobs(ctx context.Context) distribution.BlobStore {
-	return &blobs{handle: r.handle(ctx)}
-}
+func (r *repository) Blobs(context.Context) distribution.BlobStore { return &blobs{handle: r.handle()} }
 
 // A handle is a repository during one request.
 type handle struct {
 	registry *Registry
 	name     string
-	stored   distribution.BlobStore // distribution's own
 }
 
-func (r *repository) handle(ctx context.Context) handle {
-	return handle{registry: r.registry, name: r.name, stored: r.inner.Blobs(ctx)}
-}
+func (r *repository) handle() handle { return handle{r.registry, r.name} }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/policy"
 	"github.com/patchfit/patchfit/registry/api"
@@ -18,10 +20,10 @@ import (
 // emptyBlob is the config of artifacts that have none: the two bytes {}.
 const emptyBlob = attest.Digest("sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a")
 
-// named returns the digest that the request itself names a manifest by.
-func (x *exchange) named() (attest.Digest, bool) {
-	d, err := attest.ParseDigest(x.vars["reference"])
-	return d, err == nil
+// named reports whether the request itself names a manifest by a digest.
+func (x *exchange) named() (digest.Digest, bool) {
+	_, _, err := state.ParseName(x.vars["reference"])
+	return digest.Digest(x.vars["reference"]), err == nil
 }
 
 // mayRead refuses a manifest that is not there, or that who asks may not have.

@@ -10,7 +10,6 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/registry/state"
 )
 
@@ -25,7 +24,7 @@ func (g *Registry) referrers(x *exchange, r *http.Request) {
 		Manifests: []v1.Descriptor{},
 	}
 	wanted := r.URL.Query().Get("artifactType")
-	for _, m := range bundlesFirst(g.State.Referrers(x.repository, attest.Digest(x.vars["digest"]))) {
+	for _, m := range bundlesFirst(g.State.Referrers(x.repository, x.vars["digest"])) {
 		if (wanted == "" || m.Type == wanted) && x.visible(m) {
 			list.Manifests = append(list.Manifests, describe(m))
 		}

@@ -8,13 +8,14 @@
 // they see the digests that distribution itself resolved, so that no spelling
 // of a request leads around them.
 //
-//	request -> hygiene -> route, roles -> distribution -> closed wrappers -> storage
+//	request -> hygiene -> route, roles -> distribution -> closed wrappers -> content, store
 //	                                                       |        |
 //	                                                      gate    admit -> store, journal
 //
-// What exists is what the journal says: manifests, tags and lists are answered
-// from [state.State], bytes from disk after they were hashed again. A manifest
-// on disk without its record is invisible. Hosts start from nothing: they get
+// What exists is what the journal says: blobs, manifests, tags and lists are
+// answered from [state.State], the bytes of blobs from package content and those
+// of manifests from the ledger store, both after they were hashed. Bytes
+// without a record are invisible. Hosts start from nothing: they get
 // patches the gate allows them, the one file such a patch consists of, and
 // bundles that admission verified.
 package registry
@@ -24,16 +25,15 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"sync"
 
 	"github.com/distribution/distribution/v3/registry/handlers"
-	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/gorilla/mux"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/admit"
+	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/gate"
 	"github.com/patchfit/patchfit/registry/state"
 )
@@ -42,6 +42,8 @@ import (
 // survive a power cut.
 type Store interface {
 	Put(b []byte) (attest.Digest, error)
+	// Get returns the bytes with this digest, hashed again.
+	Get(d attest.Digest) ([]byte, error)
 }
 
 // A Journal takes facts. When Append returns nil the record is durable and the
@@ -52,12 +54,13 @@ type Journal interface {
 
 // Config is what a Registry needs.
 type Config struct {
-	Root    string // directory of manifests and blobs, in distribution's layout
+	Content *content.Store
 	State   *state.State
 	Gate    *gate.Gate
 	Admit   *admit.Admitter
 	Store   Store
 	Journal Journal
+	Limits  Limits
 	Logger  *slog.Logger // nil: silent
 }
 
@@ -67,34 +70,27 @@ type Registry struct {
 	Config
 	app     *handlers.App
 	router  *mux.Router
-	driver  storagedriver.StorageDriver
-	files   *files
 	uploads *uploads
-	// referenced is held for reading while a manifest is put, and for writing
-	// while a blob is deleted that no manifest may reference.
-	referenced sync.RWMutex
+	// linking is held for reading while a blob or a manifest comes in, from what
+	// it depends on being looked at to its record, and for writing while what
+	// nothing depends on is taken away.
+	linking sync.RWMutex
 }
 
-// New opens the registry in c.Root. Uploads that an earlier process left
-// unfinished are removed. Its log messages, and those of everything in the
-// process that logs with logrus, go to c.Logger.
+// New returns the registry of what c has. Its log messages, and those of
+// everything in the process that logs with logrus, go to c.Logger.
 func New(c Config) (*Registry, error) {
-	if c.Root == "" || c.State == nil || c.Gate == nil || c.Admit == nil || c.Store == nil || c.Journal == nil {
+	if c.Content == nil || c.State == nil || c.Gate == nil || c.Admit == nil || c.Store == nil || c.Journal == nil {
 		return nil, errors.New("registry: something it needs is missing")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	g := &Registry{Config: c, router: newRouter(), uploads: newUploads()}
-	g.files = &files{dir: filepath.Join(c.Root, blobsPath), whole: make(map[attest.Digest]identity)}
-	if err := syncFilesystem(c.Root); err != nil {
-		return nil, err
-	}
+	c.Limits = c.Limits.withDefaults()
+	g := &Registry{Config: c, router: newRouter(), uploads: newUploads(c.Limits)}
 	var err error
-	if g.app, err = newApp(g); err != nil {
-		return nil, err
-	}
-	return g, g.removeUploads()
+	g.app, err = newApp(g)
+	return g, err
 }
 
 // Close ends the background work.
@@ -114,6 +110,7 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.referrers(x, r)
 		return
 	}
+	a.exchange = x
 	g.app.ServeHTTP(a, x.request(r))
 	a.finish()
 }

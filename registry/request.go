@@ -12,8 +12,8 @@ import (
 	"github.com/distribution/reference"
 	"github.com/gorilla/mux"
 
-	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/registry/api"
+	"github.com/patchfit/patchfit/registry/state"
 )
 
 // Codes of errors that the OCI distribution spec names.
@@ -28,6 +28,7 @@ const (
 	codeName        = "NAME_INVALID"
 	codeNoName      = "NAME_UNKNOWN"
 	codeSize        = "SIZE_INVALID"
+	codeFull        = "INSUFFICIENT_STORAGE" // not of the specification; 507
 	codeUnsupported = "UNSUPPORTED"
 )
 
@@ -113,8 +114,8 @@ func oneDigest(s string) *api.Error {
 	if s == "" {
 		return nil
 	}
-	if _, err := attest.ParseDigest(s); err != nil {
-		return invalid(codeDigest, "%v; sha256 is the only algorithm here", err)
+	if _, _, err := state.ParseName(s); err != nil {
+		return invalid(codeDigest, "%v", err).Hint("name it by its sha256 or its sha512")
 	}
 	return nil
 }

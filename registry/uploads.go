@@ -3,32 +3,25 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"path"
 	"sync"
 	"time"
 
 	"github.com/distribution/distribution/v3"
-	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
+	"github.com/google/uuid"
+	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/registry/api"
-)
-
-// Limits of uploads.
-const (
-	MaxBlob       = 10 << 30 // bytes of one blob
-	MaxUploads    = 256      // open at once
-	MaxOwnUploads = 16       // of one principal
-	UploadTTL     = time.Hour
+	"github.com/patchfit/patchfit/registry/content"
 )
 
 // uploads are the sessions that are open, in memory: none outlives the
 // process, and each belongs to whoever began it.
 type uploads struct {
+	limits   Limits
 	mu       sync.Mutex
 	sessions map[string]*session
 }
@@ -36,29 +29,44 @@ type uploads struct {
 type session struct {
 	id, repository, principal string
 	started                   time.Time
-	busy                      bool // a request writes to it
+	upload                    *content.Upload
+	busy                      bool      // a request writes to it
+	used                      time.Time // when the last request let go of it
 }
 
-func newUploads() *uploads { return &uploads{sessions: make(map[string]*session)} }
+func newUploads(l Limits) *uploads { return &uploads{limits: l, sessions: make(map[string]*session)} }
 
-// begin notes a new session, busy until it is released.
-func (u *uploads) begin(s *session) *api.Error {
+// begin notes a new session, busy until it is released. Clients that break off
+// cancel nothing, so whoever has as many as they may have loses the one that
+// was idle longest; dropped is for the caller to discard.
+func (u *uploads) begin(s *session) (dropped *session, e *api.Error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	own := 0
 	for _, other := range u.sessions {
-		if other.principal == s.principal {
-			own++
+		if other.principal != s.principal {
+			continue
+		}
+		own++
+		if !other.busy && (dropped == nil || other.used.Before(dropped.used)) {
+			dropped = other
 		}
 	}
-	if own >= MaxOwnUploads || len(u.sessions) >= MaxUploads {
-		e := api.Errorf(http.StatusTooManyRequests, api.CodeTooMany, "too many uploads are open").Hint("finish or cancel one")
+	if own < u.limits.OwnUploads {
+		dropped = nil
+	}
+	if dropped == nil && (own >= u.limits.OwnUploads || len(u.sessions) >= u.limits.Uploads) {
+		e := api.Errorf(http.StatusTooManyRequests, api.CodeTooMany, "%d uploads of yours and %d in all are open", own, len(u.sessions)).
+			Hint("wait until one is finished")
 		e.RetryAfter = time.Minute
-		return e
+		return nil, e
+	}
+	if dropped != nil {
+		delete(u.sessions, dropped.id)
 	}
 	s.busy = true
 	u.sessions[s.id] = s
-	return nil
+	return dropped, nil
 }
 
 // take returns the session with this id for the principal who began it there,
@@ -68,7 +76,7 @@ func (u *uploads) take(id, repository, principal string) (*session, *api.Error) 
 	defer u.mu.Unlock()
 	s := u.sessions[id]
 	switch {
-	case s == nil || s.repository != repository || s.principal != principal || time.Since(s.started) >= UploadTTL:
+	case s == nil || s.repository != repository || s.principal != principal || time.Since(s.started) >= u.limits.UploadTTL:
 		return nil, api.Errorf(http.StatusNotFound, codeNoUpload, "there is no such upload").Hint("begin a new one")
 	case s.busy:
 		return nil, api.Errorf(http.StatusConflict, codeUpload, "another request is writing to this upload").Hint("wait for it")
@@ -80,7 +88,7 @@ func (u *uploads) take(id, repository, principal string) (*session, *api.Error) 
 func (u *uploads) release(s *session) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	s.busy = false
+	s.busy, s.used = false, time.Now()
 }
 
 func (u *uploads) end(s *session) {
@@ -95,7 +103,7 @@ func (u *uploads) over(now time.Time) []*session {
 	defer u.mu.Unlock()
 	var old []*session
 	for id, s := range u.sessions {
-		if !s.busy && now.Sub(s.started) >= UploadTTL {
+		if !s.busy && now.Sub(s.started) >= u.limits.UploadTTL {
 			old = append(old, s)
 			delete(u.sessions, id)
 		}
@@ -103,30 +111,30 @@ func (u *uploads) over(now time.Time) []*session {
 	return old
 }
 
-// Create begins an upload. Whatever should be mounted is not: every repository
-// is gated, and a plain upload is an answer that the specification allows.
-func (s *blobs) Create(ctx context.Context, _ ...distribution.BlobCreateOption) (distribution.BlobWriter, error) {
-	x, err := exchangeOf(ctx)
+// begin opens an upload session.
+func (s *blobs) begin(ctx context.Context, x *exchange) (distribution.BlobWriter, error) {
+	s.registry.endOldUploads(ctx)
+	upload, err := s.registry.Content.Begin(ctx)
 	if err != nil {
-		return nil, err
+		return nil, x.refuseFor(err)
 	}
-	if err := x.must(push, s.name); err != nil {
-		return nil, err
-	}
-	for _, old := range s.registry.uploads.over(time.Now()) {
-		s.registry.discard(ctx, old)
-	}
-	inner, err := s.stored.Create(ctx)
-	if err != nil {
-		return nil, x.refuseFor(fmt.Errorf("beginning an upload: %w", err))
-	}
-	up := &session{id: inner.ID(), repository: s.name, principal: x.principal.ID, started: time.Now()}
-	if e := s.registry.uploads.begin(up); e != nil {
-		err := x.refuse(e)
+	up := &session{id: uuid.NewString(), repository: s.name, principal: x.principal.ID, started: time.Now(), upload: upload}
+	dropped, e := s.registry.uploads.begin(up)
+	if e != nil {
 		s.registry.discard(ctx, up)
-		return nil, errors.Join(err, inner.Close())
+		return nil, x.refuse(e)
 	}
-	return s.writer(x, up, inner), nil
+	if dropped != nil {
+		s.registry.discard(ctx, dropped)
+	}
+	return s.writer(x, up), nil
+}
+
+// endOldUploads removes the uploads that took too long.
+func (g *Registry) endOldUploads(ctx context.Context) {
+	for _, old := range g.uploads.over(time.Now()) {
+		g.discard(ctx, old)
+	}
 }
 
 // Resume goes on with an upload of the same principal.
@@ -142,115 +150,136 @@ func (s *blobs) Resume(ctx context.Context, id string) (distribution.BlobWriter,
 	if e != nil {
 		return nil, x.refuse(e)
 	}
-	inner, err := s.stored.Resume(ctx, id)
-	if err != nil {
-		s.registry.uploads.release(up)
-		return nil, x.refuseFor(fmt.Errorf("going on with an upload: %w", err))
-	}
-	return s.writer(x, up, inner), nil
+	return s.writer(x, up), nil
 }
 
-func (s *blobs) writer(x *exchange, up *session, inner distribution.BlobWriter) *writer {
-	x.cleanup = append(x.cleanup, func() { s.registry.uploads.release(up) })
-	return &writer{exchange: x, session: up, inner: inner}
+func (s *blobs) writer(x *exchange, up *session) *writer {
+	x.cleanup = append(x.cleanup, func() { s.registry.rest(up) })
+	return &writer{blobs: s, exchange: x, session: up}
+}
+
+// rest lets another request write to a session.
+func (g *Registry) rest(up *session) {
+	if err := up.upload.Rest(); err != nil {
+		g.Logger.Error("closing the file of an upload", "repository", up.repository, "upload", up.id, "error", err)
+	}
+	g.uploads.release(up)
 }
 
 // writer is one upload during one request.
 type writer struct {
+	blobs    *blobs
 	exchange *exchange
 	session  *session
-	inner    distribution.BlobWriter
-	over     bool // committed or cancelled: closing again would write its files anew
 }
 
 var _ distribution.BlobWriter = (*writer)(nil)
 
-func (w *writer) ID() string           { return w.inner.ID() }
-func (w *writer) Size() int64          { return w.inner.Size() }
-func (w *writer) StartedAt() time.Time { return w.inner.StartedAt() }
+func (w *writer) ID() string           { return w.session.id }
+func (w *writer) Size() int64          { return w.session.upload.Size() }
+func (w *writer) StartedAt() time.Time { return w.session.started }
 
-// Close ends the request's part of an upload.
-func (w *writer) Close() error {
-	if w.over {
-		return nil
-	}
-	return w.inner.Close()
-}
+// Close ends the request's part of an upload; the exchange does the work.
+func (w *writer) Close() error { return nil }
 
-func (w *writer) Write(p []byte) (int, error) {
-	if w.Size()+int64(len(p)) > MaxBlob {
-		return 0, w.tooLarge()
-	}
-	return w.inner.Write(p)
-}
+func (w *writer) Write([]byte) (int, error) { return 0, errClosed } // io.Copy uses ReadFrom
 
 // ReadFrom takes bytes until there are more than a blob may have.
 func (w *writer) ReadFrom(r io.Reader) (int64, error) {
-	room := MaxBlob - w.Size()
-	n, err := w.inner.ReadFrom(io.LimitReader(r, room+1))
-	if err == nil && n > room {
-		err = w.tooLarge()
+	room := w.exchange.maxBlob() - w.Size()
+	n, err := w.session.upload.ReadFrom(io.LimitReader(r, room+1))
+	switch {
+	case err == nil && n > room:
+		err = w.exchange.refuse(api.Errorf(http.StatusRequestEntityTooLarge, codeSize, "a blob has at most %d bytes here", w.exchange.maxBlob()).
+			Hint("ask the server's admin for a higher limit"))
+	case errors.Is(err, content.ErrFull):
+		err = w.exchange.refuseFor(err)
 	}
 	return n, err
 }
 
-func (w *writer) tooLarge() error {
-	return w.exchange.refuse(api.Errorf(http.StatusRequestEntityTooLarge, codeSize, "a blob has at most %d bytes", int64(MaxBlob)))
+// Commit ends an upload. Bytes that are there for the digest already are
+// replaced: where they were damaged, this is their repair. When Commit returns
+// nil the blob is in the repository and survives a power cut. A crash before
+// the record leaves bytes that are in no repository.
+func (w *writer) Commit(ctx context.Context, desc v1.Descriptor) (v1.Descriptor, error) {
+	x, g, up := w.exchange, w.exchange.registry, w.session.upload
+	d, err := w.digest(ctx, desc.Digest)
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	if w.Size() > x.maxBlob() {
+		return v1.Descriptor{}, x.refuse(api.Errorf(http.StatusRequestEntityTooLarge, codeSize, "a blob has at most %d bytes here", x.maxBlob()))
+	}
+	g.linking.RLock()
+	defer g.linking.RUnlock()
+	if e := g.quota(x, d, w.Size()); e != nil {
+		return v1.Descriptor{}, x.refuse(e)
+	}
+	if err := up.Commit(ctx, d); err != nil {
+		return v1.Descriptor{}, x.refuseFor(err)
+	}
+	g.uploads.end(w.session)
+	if err := w.blobs.link(ctx, x, d, w.Size(), alias(desc.Digest)); err != nil {
+		return v1.Descriptor{}, err
+	}
+	return v1.Descriptor{MediaType: mediaOctets, Digest: desc.Digest, Size: w.Size()}, nil
 }
 
-// Commit ends an upload. A blob that is there already is kept, unless it is
-// damaged: then this is its repair. When Commit returns nil the blob survives a
-// power cut.
-func (w *writer) Commit(ctx context.Context, desc v1.Descriptor) (v1.Descriptor, error) {
-	g, d := w.exchange.registry, attest.Digest(desc.Digest)
-	if w.Size() > MaxBlob {
-		return v1.Descriptor{}, w.tooLarge()
+// digest compares what came in with what it should be by either algorithm.
+func (w *writer) digest(ctx context.Context, named digest.Digest) (attest.Digest, error) {
+	got, want := w.session.upload.Digest(), string(named)
+	claimed := string(got)
+	if alias(named) != "" {
+		var err error
+		if claimed, err = w.session.upload.SHA512(ctx); err != nil {
+			return "", w.exchange.refuseFor(err)
+		}
 	}
-	if err := g.makeRoom(d); err != nil {
-		return v1.Descriptor{}, w.exchange.refuseFor(err)
+	if claimed != want {
+		return "", w.exchange.refuse(invalid(codeDigest, "%s came in, want %s", claimed, want).Hint("send the bytes again, or the digest they have"))
 	}
-	committed, err := w.inner.Commit(ctx, desc)
-	if err != nil {
-		return v1.Descriptor{}, err // distribution knows what to make of its own
-	}
-	w.over = true
-	g.uploads.end(w.session)
-	if err := g.files.persist(d); err != nil {
-		return v1.Descriptor{}, w.exchange.refuseFor(err)
-	}
-	return committed, nil
+	return got, nil
 }
 
 // Cancel ends an upload and removes what came in.
 func (w *writer) Cancel(ctx context.Context) error {
-	g := w.exchange.registry
-	w.over = true
-	g.uploads.end(w.session)
-	if err := w.inner.Cancel(ctx); err != nil {
-		g.discard(ctx, w.session) // after a failed Commit the inner writer is closed and can remove nothing
-	}
+	w.exchange.registry.uploads.end(w.session)
+	w.exchange.registry.discard(ctx, w.session)
 	return nil
 }
 
-// discard removes the files of an upload.
+// discard removes the bytes of an upload.
 func (g *Registry) discard(ctx context.Context, s *session) {
-	err := g.driver.Delete(ctx, path.Join(uploadsPath(s.repository), s.id))
-	if err != nil && !errors.As(err, new(storagedriver.PathNotFoundError)) {
-		g.Logger.Error("files of an upload are left over", "repository", s.repository, "upload", s.id, "error", err)
+	if err := s.upload.Cancel(context.WithoutCancel(ctx)); err != nil {
+		g.Logger.Error("bytes of an upload are left over", "repository", s.repository, "upload", s.id, "error", err)
 	}
 }
 
-// removeUploads removes what an earlier process left of its uploads.
-func (g *Registry) removeUploads() error {
-	for _, repository := range g.State.Repositories() {
-		err := g.driver.Delete(context.Background(), uploadsPath(repository))
-		if err != nil && !errors.As(err, new(storagedriver.PathNotFoundError)) {
-			return fmt.Errorf("removing unfinished uploads: %w", err)
+// quota refuses a blob that would be more than the repository, or who pushes
+// it, may have there.
+func (g *Registry) quota(x *exchange, d attest.Digest, size int64) *api.Error {
+	if _, ok := g.State.Blob(x.repository, d); ok {
+		return nil
+	}
+	all, own := g.State.Usage(x.repository, x.principal.ID)
+	for _, q := range []struct {
+		of         string
+		used, most int64
+	}{
+		{"repository " + x.repository, all, g.Limits.RepositoryBytes},
+		{"your uploads to " + x.repository, own, g.Limits.PublisherBytes},
+	} {
+		if q.most > 0 && q.used+size > q.most {
+			return api.Errorf(http.StatusForbidden, api.CodeDenied, "QUOTA: %s: %d bytes are used, %d more exceed the quota of %d", q.of, q.used, size, q.most).
+				Hint("delete what is not needed, or ask the server's admin for more")
 		}
 	}
 	return nil
 }
 
-func uploadsPath(repository string) string {
-	return path.Join("/docker/registry/v2/repositories", repository, "_uploads")
+// full is for bytes there is no room for. Nothing else is refused then.
+func full() *api.Error {
+	return api.Errorf(http.StatusInsufficientStorage, codeFull, "the server has no room for more bytes").
+		Hint("the server's admin has to make room; downloads and revocations go on")
 }

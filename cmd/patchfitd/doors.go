@@ -18,6 +18,7 @@ import (
 	"github.com/patchfit/patchfit/registry"
 	"github.com/patchfit/patchfit/registry/admit"
 	"github.com/patchfit/patchfit/registry/auth"
+	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/control"
 	"github.com/patchfit/patchfit/registry/gate"
 	"github.com/patchfit/patchfit/registry/state"
@@ -68,8 +69,12 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 func (h *house) registry(who *auth.Authority) (http.Handler, error) {
 	g := gate.New(h.state, h.journal, &gate.Options{Logger: h.logger})
 	h.closers = append(h.closers, g.Close)
+	disk, err := content.OpenDisk(h.path(registryDir))
+	if err != nil {
+		return nil, err
+	}
 	oci, err := registry.New(registry.Config{
-		Root: h.path(registryDir), State: h.state, Gate: g, Admit: admit.New(h.state),
+		Content: content.New(disk, nil), State: h.state, Gate: g, Admit: admit.New(h.state),
 		Store: h.store, Journal: h.journal, Logger: h.logger,
 	})
 	if err != nil {

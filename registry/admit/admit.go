@@ -23,8 +23,10 @@ const (
 	MaxManifest  = state.MaxManifest
 	MaxReferrers = 1000 // manifests with one subject
 
-	maxTitle = 255  // bytes of a file name
-	maxNote  = 4096 // bytes of an annotation's name or value
+	maxNotes       = 64       // annotations of an artifact of ours, and of a bundle
+	maxTitle       = 255      // bytes of a file name
+	maxNote        = 4096     // bytes of an annotation's name or value there
+	maxForeignNote = 64 << 10 // the same, in what is not ours
 )
 
 // ErrTooMany reports that a subject has [MaxReferrers] referrers and gets no
@@ -93,6 +95,9 @@ func (a *Admitter) Manifest(p Put) (*Admission, error) {
 	if a.crowded(m) {
 		return nil, ErrTooMany
 	}
+	if err := a.whole(m); err != nil {
+		return nil, err
+	}
 	admission := &Admission{Manifest: m}
 	if isBundle(m) {
 		admission.Bundle, err = a.bundle(product, m, p)
@@ -112,24 +117,97 @@ func read(p Put) (*state.Manifest, error) {
 		return nil, corrupt("manifest: %v", err)
 	}
 	m.Repository = p.Repository
-	if len(p.Raw) > MaxArtifact && (isBundle(m) || isOurs(m)) {
-		return nil, corrupt("manifest of %d bytes exceeds the limit of %d", len(p.Raw), MaxArtifact)
+	limit := maxForeignNote
+	if isBundle(m) || isOurs(m) {
+		limit = maxNote
+		if err := plain(m, p.Raw); err != nil {
+			return nil, err
+		}
 	}
-	if err := lint(p.Raw); err != nil {
+	if err := lint(p.Raw, limit); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
+// plain asks of what decisions are made on that it is small and names all its
+// parts by the one digest that statements are about.
+func plain(m *state.Manifest, raw []byte) error {
+	if len(raw) > MaxArtifact {
+		return corrupt("manifest of %d bytes exceeds the limit of %d", len(raw), MaxArtifact)
+	}
+	if len(m.Annotations) > maxNotes {
+		return corrupt("/annotations: %d, want at most %d", len(m.Annotations), maxNotes)
+	}
+	if m.SubjectName != "" && m.Subject == "" {
+		return corrupt("/subject/digest: %.20s..., want a sha256", m.SubjectName)
+	}
+	for i, l := range m.Layers {
+		switch {
+		case l.Foreign():
+			return corrupt("/layers/%d/urls: an artifact of this type is wholly here and points nowhere else", i)
+		case l.Digest == "":
+			return corrupt("/layers/%d/digest: %.20s..., want a sha256", i, l.Name)
+		}
+	}
+	return nil
+}
+
+// A MissingError reports that a part of a manifest is not in its repository.
+type MissingError struct {
+	What       string // "blob" or "manifest"
+	Name       string // its digest, as the manifest names it
+	Repository string
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s %s is not in %s", e.What, e.Name, e.Repository)
+}
+
+// whole asks that every part of a manifest is there and as large as it says.
+func (a *Admitter) whole(m *state.Manifest) error {
+	parts := m.Layers
+	if m.Config != nil {
+		parts = append([]state.Descriptor{*m.Config}, parts...)
+	}
+	for _, part := range parts {
+		b, ok := a.blob(m.Repository, part)
+		switch {
+		case !ok && !part.Foreign():
+			return &MissingError{"blob", part.Name, m.Repository}
+		case ok && b.Size != part.Size:
+			return corrupt("blob %s has %d bytes, the manifest says %d", part.Name, b.Size, part.Size)
+		}
+	}
+	for _, child := range m.Manifests {
+		d := child.Digest
+		if d == "" {
+			d, _ = a.state.Resolve(m.Repository, child.Name)
+		}
+		if _, ok := a.state.Manifest(m.Repository, d); !ok {
+			return &MissingError{"manifest", child.Name, m.Repository}
+		}
+	}
+	return nil
+}
+
+func (a *Admitter) blob(repository string, named state.Descriptor) (state.Blob, bool) {
+	d := named.Digest
+	if d == "" {
+		d, _ = a.state.Resolve(repository, named.Name)
+	}
+	return a.state.Blob(repository, d)
+}
+
 // crowded reports whether a new manifest would be one too many.
 func (a *Admitter) crowded(m *state.Manifest) bool {
-	if m.Subject == "" {
+	if m.SubjectName == "" {
 		return false
 	}
 	if _, known := a.state.Manifest(m.Repository, m.Artifact.Manifest); known {
 		return false
 	}
-	return len(a.state.Referrers(m.Repository, m.Subject)) >= MaxReferrers
+	return len(a.state.Referrers(m.Repository, m.SubjectName)) >= MaxReferrers
 }
 
 // refuse is for what is wrong and has the reason's usual remedy.

@@ -101,6 +101,12 @@ func (y *yard) carrier(bundle []byte, about attest.Digest) doc {
 
 func (y *yard) put(m doc) (*admit.Admission, error) {
 	y.t.Helper()
+	for d, b := range y.files {
+		if _, ok := y.State.Blob(repo, d); !ok {
+			y.Must(ledger.KindBlob, ledger.BlobPut{Repository: repo, Digest: d, Size: int64(len(b)), By: y.Admin})
+		}
+	}
+	y.Link(y.encode(m))
 	return y.admit.Manifest(admit.Put{Repository: repo, MediaType: state.MediaManifest, Raw: y.encode(m), Files: y.files})
 }
 
@@ -475,7 +481,7 @@ func TestTooMany(t *testing.T) {
 	y := newYard(t)
 	w := y.World("one")
 	var last doc
-	for i := range admit.MaxReferrers - len(y.State.Referrers(repo, w.BaseManifest)) {
+	for i := range admit.MaxReferrers - len(y.State.Referrers(repo, string(w.BaseManifest))) {
 		last = manifest("application/vnd.example", octets, fmt.Append(nil, i)).with("subject", subjectOf(w.BaseManifest))
 		y.PutManifest(y.encode(last))
 	}

@@ -34,42 +34,43 @@ const titleKey = "org.opencontainers.image.title" // what clients name a file by
 
 // lint refuses annotations that clients could take for a path or a command to
 // a terminal.
-func lint(raw []byte) error {
+func lint(raw []byte, limit int) error {
 	var m annotated
 	if err := strictjson.UnmarshalForeign(raw, MaxManifest, &m); err != nil {
 		return corrupt("manifest: %v", err)
 	}
-	if err := lintNotes("", m.Annotations); err != nil {
+	if err := lintNotes("", m.Annotations, limit); err != nil {
 		return err
 	}
-	if err := lintNotes("/config", m.Config.Annotations); err != nil {
+	if err := lintNotes("/config", m.Config.Annotations, limit); err != nil {
 		return err
 	}
-	if err := lintNotes("/subject", m.Subject.Annotations); err != nil {
+	if err := lintNotes("/subject", m.Subject.Annotations, limit); err != nil {
 		return err
 	}
-	if err := lintAll("/layers", m.Layers); err != nil {
+	if err := lintAll("/layers", m.Layers, limit); err != nil {
 		return err
 	}
-	return lintAll("/manifests", m.Manifests)
+	return lintAll("/manifests", m.Manifests, limit)
 }
 
-func lintAll(at string, list []noted) error {
+func lintAll(at string, list []noted, limit int) error {
 	for i, n := range list {
-		if err := lintNotes(fmt.Sprintf("%s/%d", at, i), n.Annotations); err != nil {
+		if err := lintNotes(fmt.Sprintf("%s/%d", at, i), n.Annotations, limit); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func lintNotes(at string, notes map[string]string) error {
+// lintNotes allows names and values of limit bytes.
+func lintNotes(at string, notes map[string]string, limit int) error {
 	for k, v := range notes {
 		switch {
-		case k == "" || len(k) > maxNote || strings.ContainsFunc(k, unicode.IsControl):
+		case k == "" || len(k) > limit || strings.ContainsFunc(k, unicode.IsControl):
 			return corrupt("%s/annotations: the name %.80q is empty, too long or has control characters", at, k)
-		case len(v) > maxNote:
-			return corrupt("%s/annotations/%s: %d bytes, want at most %d", at, k, len(v), maxNote)
+		case len(v) > limit:
+			return corrupt("%s/annotations/%s: %d bytes, want at most %d", at, k, len(v), limit)
 		case strings.ContainsFunc(v, isControl):
 			return corrupt("%s/annotations/%s: %.80q has control characters", at, k, v)
 		case k == titleKey && !isFileName(v):

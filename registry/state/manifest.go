@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/strictjson"
@@ -16,13 +17,14 @@ const (
 	MediaIndex      = "application/vnd.oci.image.index.v1+json"
 	mediaDocker     = "application/vnd.docker.distribution.manifest.v2+json"
 	mediaDockerList = "application/vnd.docker.distribution.manifest.list.v2+json"
+	mediaForeign    = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" // a layer
 )
 
 // Limits of manifests.
 const (
 	MaxManifest = 4 << 20 // bytes
 	maxChildren = 128     // layers or manifests
-	maxNotes    = 64      // annotations
+	maxNotes    = 1 << 12 // annotations of one object
 )
 
 // A Manifest is what the server knows of one manifest of a repository.
@@ -30,10 +32,11 @@ type Manifest struct {
 	policy.Artifact             // File: the config of an environment, else the sole layer
 	MediaType       string      // as it was put
 	Size            int64       // of its bytes
+	SubjectName     string      // the subject as it is named: its sha256, or its sha512; "": none
 	Config          *Descriptor // nil for an index
 	Layers          []Descriptor
-	Manifests       []Descriptor    // of an index
-	References      []attest.Digest // config, layers, manifests; not the subject
+	Manifests       []Descriptor // of an index
+	References      []string     // config, layers, manifests, as they are named; not the subject
 	Annotations     map[string]string
 	ConfigMediaType string
 	Bundle          attest.Digest // the admitted bundle it carries; zero: none
@@ -42,9 +45,17 @@ type Manifest struct {
 // A Descriptor names a blob or manifest that a manifest is made of.
 type Descriptor struct {
 	MediaType string        `json:"mediaType"`
-	Digest    attest.Digest `json:"digest"`
+	Name      string        `json:"digest"` // as it is written: a sha256 or a sha512
+	Digest    attest.Digest `json:"-"`      // "" where Name is a sha512
 	Size      int64         `json:"size"`
 	URLs      []string      `json:"urls,omitzero"`
+}
+
+// Foreign reports whether whoever pushes a manifest need not push this layer:
+// its type says that it must not be distributed, or it names other places to
+// get it from (OCI image spec v1.1, Non-Distributable Layers).
+func (d *Descriptor) Foreign() bool {
+	return len(d.URLs) > 0 || strings.Contains(d.MediaType, ".layer.nondistributable.") || d.MediaType == mediaForeign
 }
 
 type wireManifest struct {
@@ -61,8 +72,8 @@ type wireManifest struct {
 // ParseManifest reads the bytes of a manifest that was put as mediaType. What
 // two readers could take for different things is refused: duplicate names, a
 // mediaType that is not the one it was put as, layers in an index or manifests
-// beside layers. So are digests that are not sha256 and descriptors that point
-// elsewhere with urls. Repository and Bundle are left to the caller.
+// beside layers. So are digests that are neither sha256 nor sha512. Repository
+// and Bundle are left to the caller.
 func ParseManifest(raw []byte, mediaType string) (*Manifest, error) {
 	var w wireManifest
 	if err := strictjson.UnmarshalForeign(raw, MaxManifest, &w); err != nil {
@@ -78,17 +89,17 @@ func ParseManifest(raw []byte, mediaType string) (*Manifest, error) {
 	m.Artifact.Manifest = attest.DigestOf(raw)
 	m.Type = w.ArtifactType
 	if w.Subject != nil {
-		m.Subject = w.Subject.Digest
+		m.Subject, m.SubjectName = w.Subject.Digest, w.Subject.Name
 	}
 	if w.Config != nil {
 		m.ConfigMediaType = w.Config.MediaType
-		m.References = append(m.References, w.Config.Digest)
+		m.References = append(m.References, w.Config.Name)
 		if m.Type == "" {
 			m.Type = w.Config.MediaType
 		}
 	}
 	for _, d := range slices.Concat(w.Layers, w.Manifests) {
-		m.References = append(m.References, d.Digest)
+		m.References = append(m.References, d.Name)
 	}
 	m.File, m.FileSize = m.file()
 	return m, nil
@@ -170,16 +181,24 @@ func checkAll(at string, list []Descriptor) error {
 	return nil
 }
 
+// check reads the name of a descriptor and refuses what cannot be followed.
 func (d *Descriptor) check(at string) error {
 	switch {
 	case d.MediaType == "":
 		return strictjson.Errorf(at+"/mediaType", "missing")
-	case d.Digest == "":
+	case d.Name == "":
 		return strictjson.Errorf(at+"/digest", "missing")
 	case d.Size < 0:
 		return strictjson.Errorf(at+"/size", "%d is negative", d.Size)
-	case len(d.URLs) > 0:
-		return strictjson.Errorf(at+"/urls", "this registry serves what it has and points nowhere else")
+	}
+	for _, u := range d.URLs {
+		if !strings.HasPrefix(u, "https://") && !strings.HasPrefix(u, "http://") {
+			return strictjson.Errorf(at+"/urls", "%.80q is no http or https address", u)
+		}
+	}
+	var err error
+	if d.Digest, _, err = ParseName(d.Name); err != nil {
+		return strictjson.Errorf(at+"/digest", "%v", err)
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ const Suspended = "suspended"
 const (
 	RoleHost      = "host"
 	RolePublisher = "publisher"
+	RoleRebuilder = "rebuilder"
 	RoleAuditor   = "auditor"
 	RoleAdmin     = "admin"
 

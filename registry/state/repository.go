@@ -16,11 +16,15 @@ type repository struct {
 	name    string
 	product string
 
+	blobs     map[attest.Digest]Blob
+	size      int64                       // of all blobs, in bytes
+	sizes     map[string]int64            // of the blobs each principal put there first
+	aliases   map[string]attest.Digest    // sha512 a blob or manifest was pushed under -> its digest
 	manifests map[attest.Digest]*Manifest // every one that was put; a value is replaced, never changed
 	visible   map[attest.Digest]bool
 	tags      map[string]attest.Digest
 	holders   map[attest.Digest][]attest.Digest // blob or manifest -> manifests that reference it
-	referrers map[attest.Digest][]attest.Digest // subject -> manifests with that subject
+	referrers map[string][]attest.Digest        // subject, as it was named -> manifests with that subject
 	carriers  map[attest.Digest]attest.Digest   // manifest -> the admitted bundle it carries
 
 	statements []*statement
@@ -38,9 +42,10 @@ type repository struct {
 func newRepository(name, product string) *repository {
 	return &repository{
 		name: name, product: product,
+		blobs: make(map[attest.Digest]Blob), sizes: make(map[string]int64), aliases: make(map[string]attest.Digest),
 		manifests: make(map[attest.Digest]*Manifest), visible: make(map[attest.Digest]bool),
 		tags: make(map[string]attest.Digest), holders: make(map[attest.Digest][]attest.Digest),
-		referrers: make(map[attest.Digest][]attest.Digest), carriers: make(map[attest.Digest]attest.Digest),
+		referrers: make(map[string][]attest.Digest), carriers: make(map[attest.Digest]attest.Digest),
 		pool: &policy.Pool{}, measured: make(map[attest.Digest][]attest.Digest),
 		admitted: make(map[attest.Digest]bool), touched: make(map[attest.Digest]int64),
 	}
@@ -61,7 +66,13 @@ func (s *State) manifestPut(r ledger.Record, b *ledger.ManifestPut) (change, err
 		return nil, fmt.Errorf("manifest %s: %w", b.Digest, err)
 	}
 	m.Repository = repo.name
-	return func() { repo.put(m, r.Sequence) }, nil
+	if err := checkAlias(b.SHA512); err != nil {
+		return nil, err
+	}
+	return func() {
+		repo.alias(b.SHA512, b.Digest)
+		repo.put(m, r.Sequence)
+	}, nil
 }
 
 func (repo *repository) put(m *Manifest, sequence int64) {
@@ -70,11 +81,12 @@ func (repo *repository) put(m *Manifest, sequence int64) {
 		return
 	}
 	if repo.manifests[d] == nil {
-		for _, blob := range m.References {
+		for _, named := range m.References {
+			blob := repo.resolved(named)
 			repo.holders[blob] = addOnce(repo.holders[blob], d)
 		}
-		if m.Subject != "" {
-			repo.referrers[m.Subject] = addOnce(repo.referrers[m.Subject], d)
+		if m.SubjectName != "" {
+			repo.referrers[m.SubjectName] = addOnce(repo.referrers[m.SubjectName], d)
 		}
 	}
 	m.Bundle = repo.carriers[d]
@@ -245,15 +257,20 @@ func (s *State) Referencing(repository string, blob attest.Digest) []*Manifest {
 }
 
 // Referrers returns the visible manifests of a repository whose subject is
-// this one, sorted by digest. The subject itself may be unknown.
-func (s *State) Referrers(repository string, subject attest.Digest) []*Manifest {
+// this one, named by its sha256 or its sha512, sorted by digest. The subject
+// itself may be unknown.
+func (s *State) Referrers(repository, subject string) []*Manifest {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	repo := s.served(repository)
 	if repo == nil {
 		return nil
 	}
-	return repo.pick(repo.referrers[subject])
+	all := repo.referrers[subject]
+	if d, ok := repo.aliases[subject]; ok {
+		all = slices.Concat(all, repo.referrers[string(d)])
+	}
+	return repo.pick(all)
 }
 
 // pick returns the visible ones of digests, sorted.

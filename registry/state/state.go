@@ -56,6 +56,7 @@ type State struct {
 	products     map[string]string // product id -> repository, as an admin added it
 	repositories map[string]*repository
 	bundles      map[attest.Digest]*statement // first of each bundle
+	copies       map[attest.Digest]int        // repositories a blob is in
 }
 
 // New returns the state before the first record. site is what the site asks
@@ -66,7 +67,7 @@ func New(blobs Blobs, site *policy.Site) *State {
 		principals: make(map[string]*Principal), macs: make(map[string]string), keys: make(map[attest.Digest]string),
 		grants: make(map[grant]bool), tokens: make(map[string]*Token), hosts: make(map[string]*Host),
 		products: make(map[string]string), repositories: make(map[string]*repository),
-		bundles: make(map[attest.Digest]*statement),
+		bundles: make(map[attest.Digest]*statement), copies: make(map[attest.Digest]int),
 	}
 }
 
@@ -113,6 +114,10 @@ func (s *State) check(r ledger.Record) (change, error) {
 // checkRegistry checks the records that the registry and its gate write.
 func (s *State) checkRegistry(r ledger.Record) (change, error) {
 	switch r.Kind {
+	case ledger.KindBlob:
+		return checked(r, s.blobPut)
+	case ledger.KindBlobRemoved:
+		return checked(r, s.blobRemoved)
 	case ledger.KindManifest:
 		return checked(r, s.manifestPut)
 	case ledger.KindTag:

@@ -14,6 +14,7 @@ import (
 var may = map[string][]string{
 	"internal/strictjson":   {},
 	"internal/keyfile":      {},
+	"internal/fileid":       {},
 	"internal/term":         {},
 	"internal/serverconfig": {"internal/strictjson"},
 	"internal/config":       {"internal/keyfile", "internal/strictjson", "attest", "registry/assertion", "registry/api"},
@@ -42,9 +43,10 @@ var may = map[string][]string{
 	"registry/state/statetest": {"internal/strictjson", "attest", "ledger", "verify", "verify/verifytest", "policy", "registry/state"},
 	"registry/auth":            {"internal/strictjson", "attest", "ledger", "verify", "policy", "registry/assertion", "registry/api", "registry/state"},
 	"registry/control":         {"internal/strictjson", "attest", "ledger", "verify", "policy", "registry/assertion", "registry/api", "registry/auth", "registry/state", "registry/admit", "registry/gate"},
+	"registry/content":         {"internal/fileid", "attest"},
 	"registry/gate":            {"internal/strictjson", "attest", "ledger", "ledger/journal", "verify", "policy", "registry/state"},
 	"registry/admit":           {"internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/state"},
-	"registry":                 {"internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/admit", "registry/api", "registry/auth", "registry/gate", "registry/state"},
+	"registry":                 {"internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/admit", "registry/api", "registry/auth", "registry/content", "registry/gate", "registry/state"},
 
 	"build": {"internal/strictjson", "attest"},
 	"host":  {"internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "verify", "policy", "registry/api", "registry/assertion"},

@@ -45,9 +45,25 @@ func Manifest(artifactType string, file attest.File, subject attest.Digest) []by
 	return b
 }
 
-// PutManifest journals a manifest.
+// Link journals that the blobs a manifest is made of are in the repository, as
+// large as it says, where they are not yet.
+func (h *House) Link(raw []byte) {
+	h.t.Helper()
+	m, err := state.ParseManifest(raw, state.MediaManifest)
+	if err != nil {
+		return // nobody puts it
+	}
+	for _, part := range append(m.Layers, *m.Config) {
+		if _, ok := h.State.Blob(h.Product.Repository, part.Digest); !ok && part.Digest != "" {
+			h.Must(ledger.KindBlob, ledger.BlobPut{Repository: h.Product.Repository, Digest: part.Digest, Size: part.Size, By: h.Admin})
+		}
+	}
+}
+
+// PutManifest journals a manifest and the blobs it is made of.
 func (h *House) PutManifest(raw []byte) attest.Digest {
 	h.t.Helper()
+	h.Link(raw)
 	d := h.Put(raw)
 	h.Must(ledger.KindManifest, ledger.ManifestPut{Repository: h.Product.Repository, Digest: d, MediaType: state.MediaManifest, By: h.Admin})
 	return d
@@ -64,7 +80,11 @@ func (h *House) World(name string) *verifytest.World {
 	w.Builder = h.PutManifest(Manifest("", file("builder layer of "), ""))
 	w.Environment.BuilderImage = w.Builder
 	w.Link(h.t)
-	w.EnvManifest = h.PutManifest(Manifest(attest.ArtifactEnv, attest.File{Digest: w.Base.Environment, Size: 100}, w.Builder))
+	environment, err := w.Environment.Canonical()
+	if err != nil {
+		h.t.Fatalf("environment: %v", err)
+	}
+	w.EnvManifest = h.PutManifest(Manifest(attest.ArtifactEnv, attest.File{Digest: w.Base.Environment, Size: int64(len(environment))}, w.Builder))
 	w.BaseManifest = h.PutManifest(Manifest(attest.ArtifactBase, w.Base.File, w.EnvManifest))
 	w.Patch.Base = w.BaseManifest
 	w.PatchManifest = h.PutManifest(Manifest(attest.ArtifactPatch, w.Patch.File, w.BaseManifest))

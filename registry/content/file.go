@@ -1,0 +1,120 @@
+package content
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/patchfit/patchfit/attest"
+)
+
+// file is a draft on a disk.
+type file struct {
+	disk *Disk
+	name string
+	open *os.File // nil: at rest
+	over bool
+}
+
+const copySize = 256 << 10
+
+// buffers are for copying between a connection and a file.
+var buffers = sync.Pool{New: func() any { return new([copySize]byte) }}
+
+// ReadFrom implements [Draft].
+func (f *file) ReadFrom(r io.Reader) (int64, error) {
+	if err := f.wake(); err != nil {
+		return 0, err
+	}
+	buf := buffers.Get().(*[copySize]byte)
+	defer buffers.Put(buf)
+	var taken int64
+	for {
+		n, err := io.ReadFull(r, buf[:])
+		if n > 0 {
+			if _, err := f.open.Write(buf[:n]); err != nil {
+				return taken, full(err)
+			}
+			taken += int64(n)
+		}
+		switch {
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			return taken, nil
+		case err != nil:
+			return taken, err
+		}
+	}
+}
+
+// wake opens the file, at its end.
+func (f *file) wake() error {
+	if f.over {
+		return errors.New("the upload is over")
+	}
+	if f.open != nil {
+		return nil
+	}
+	var err error
+	f.open, err = os.OpenFile(f.name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return full(err)
+	}
+	return nil
+}
+
+// Rest implements [Draft].
+func (f *file) Rest() error {
+	if f.open == nil {
+		return nil
+	}
+	err := f.open.Close()
+	f.open = nil
+	return err
+}
+
+// Content implements [Draft].
+func (f *file) Content(context.Context) (io.ReadCloser, error) {
+	if err := f.wake(); err != nil {
+		return nil, err
+	}
+	return os.Open(f.name)
+}
+
+// Commit implements [Draft]. A crash before the rename leaves a file in
+// uploads/, which the next start removes; after it, whole bytes that are in no
+// repository.
+func (f *file) Commit(_ context.Context, d attest.Digest) error {
+	if err := wellFormed(d); err != nil {
+		return err
+	}
+	if err := f.wake(); err != nil {
+		return err
+	}
+	if err := errors.Join(f.disk.sync(f.open), f.Rest()); err != nil {
+		return full(fmt.Errorf("syncing an upload: %w", err))
+	}
+	path := f.disk.path(d)
+	if err := os.Rename(f.name, path); err != nil {
+		return full(err)
+	}
+	f.over = true
+	return f.disk.syncDir(filepath.Dir(path))
+}
+
+// Cancel implements [Draft].
+func (f *file) Cancel(context.Context) error {
+	err := f.Rest()
+	if f.over {
+		return err
+	}
+	f.over = true
+	if gone := os.Remove(f.name); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	return err
+}
