@@ -8,6 +8,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
 	"iter"
 	"net/http"
 	"net/http/httptest"
@@ -196,4 +197,21 @@ func (s *testServer) firstAdmin(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// ask sends a request past the client of this program, reads a good answer's
+// JSON into v where there is one, and returns the status.
+func ask(t *testing.T, req *http.Request, v any) int {
+	t.Helper()
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if v != nil && resp.StatusCode == http.StatusOK {
+		if err := json.NewDecoder(resp.Body).Decode(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return resp.StatusCode
 }
