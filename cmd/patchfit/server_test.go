@@ -215,3 +215,11 @@ func ask(t *testing.T, req *http.Request, v any) int {
 	}
 	return resp.StatusCode
 }
+
+// tag makes a tag name a manifest, as pushing it does.
+func (s *testServer) tag(t *testing.T, tag string, d attest.Digest) {
+	t.Helper()
+	if _, err := s.journal.Append(t.Context(), ledger.KindTag, ledger.TagMoved{Repository: repository, Tag: tag, Digest: d}); err != nil {
+		t.Fatal(err)
+	}
+}
