@@ -19,6 +19,8 @@ func bodyOf(k Kind) any {
 		return new(ProductAdded)
 	case KindPrincipal:
 		return new(PrincipalAdded)
+	case KindEnded:
+		return new(PrincipalEnded)
 	case KindGrant:
 		return new(Granted)
 	case KindToken:

@@ -27,6 +27,7 @@ const (
 	KindTrustPolicy Kind = "trust-policy"    // TrustPolicyAccepted
 	KindProduct     Kind = "product"         // ProductAdded
 	KindPrincipal   Kind = "principal"       // PrincipalAdded
+	KindEnded       Kind = "principal-ended" // PrincipalEnded
 	KindGrant       Kind = "grant"           // Granted
 	KindToken       Kind = "enrolment-token" // TokenMade
 	KindHost        Kind = "host"            // HostEnrolled
@@ -59,8 +60,17 @@ type ProductAdded struct {
 type PrincipalAdded struct {
 	Principal string `json:"principal"` // UUID
 	Name      string `json:"name"`
-	Key       string `json:"key"`      // SPKI DER, standard base64; "" for the admin token
+	Key       string `json:"key"`      // SPKI DER, standard base64; "" with a bearer token
 	TokenMAC  string `json:"tokenMac"` // hex HMAC-SHA256 of a bearer token; "" with a key
+	By        string `json:"by"`       // the principal itself, where it was made on the server's own machine
+
+	Expires  time.Time `json:"expires,omitzero"`  // from then on it proves nothing; absent: no end
+	ReadOnly bool      `json:"readOnly,omitzero"` // it may ask, whatever its roles, and change nothing
+}
+
+// PrincipalEnded: someone who is not a host can do nothing from here on, for good.
+type PrincipalEnded struct {
+	Principal string `json:"principal"`
 	By        string `json:"by"`
 }
 
@@ -69,7 +79,7 @@ type PrincipalAdded struct {
 type Granted struct {
 	Principal string `json:"principal"`
 	Product   string `json:"product"`
-	Role      string `json:"role"` // "publisher", "auditor", "admin"
+	Role      string `json:"role"` // "publisher", "rebuilder", "auditor", "admin"
 	Revoked   bool   `json:"revoked"`
 	By        string `json:"by"`
 }

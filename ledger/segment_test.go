@@ -37,7 +37,8 @@ func TestRecordReadsBack(t *testing.T) {
 	bodies := map[Kind]any{
 		KindTrustPolicy: TrustPolicyAccepted{1, digest, "root"},
 		KindProduct:     &ProductAdded{"p", "lib/demo", "root"},
-		KindPrincipal:   PrincipalAdded{Principal: "id", Name: "ci", Key: "key", By: "root"},
+		KindPrincipal:   PrincipalAdded{Principal: "id", Name: "ci", TokenMAC: "00", By: "root", Expires: testTime, ReadOnly: true},
+		KindEnded:       PrincipalEnded{"id", "root"},
 		KindGrant:       Granted{"id", "p", "publisher", true, "root"},
 		KindToken:       TokenMade{"t", "00", nil, testTime, "root"},
 		KindHost:        HostEnrolled{Host: "h", Name: "web-17", Key: "key", Products: []string{"p"}, State: "active"},

@@ -70,8 +70,8 @@ func (a *app) adminGrantCommand() *cobra.Command {
 		Use:   "grant --principal ID --product ID --role ROLE",
 		Short: "give a principal a role in a product, or take it",
 		Long: `Give a principal a role in a product, or take it with --revoke.
-Roles: publisher, auditor, admin. Product "*" goes with admin and auditor only. Hosts get
-their role by enrolling.`,
+Roles: publisher, rebuilder, auditor, admin. Product "*" goes with admin and auditor
+only. Hosts get their role by enrolling.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.connect("")
@@ -97,7 +97,7 @@ their role by enrolling.`,
 	f := cmd.Flags()
 	f.StringVar(&g.Principal, "principal", "", "id of the principal")
 	f.StringVar(&g.Product, "product", "", "product id, or *")
-	f.StringVar(&g.Role, "role", "", "publisher, auditor or admin")
+	f.StringVar(&g.Role, "role", "", "publisher, rebuilder, auditor or admin")
 	f.BoolVar(&g.Revoke, "revoke", false, "take the role away")
 	required(cmd, "principal", "product", "role")
 	return cmd

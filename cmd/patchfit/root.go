@@ -39,11 +39,12 @@ func (a *app) root() *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&a.format, "format", "text", "output: text or json")
 	f.StringVar(&a.server, "server", "", "server's URL or address (default: the one you are logged in to)")
-	f.StringVar(&a.tokenFile, "token-file", "", "file with a bearer token, as the first admin's, to use instead of the login")
+	f.StringVar(&a.tokenFile, "token-file", "", "file with a bearer token, an admin's or a robot's, to use instead of the login")
 	f.StringVar(&a.tlsKey, "tls-key", "", "hex sha256 of the server's public key: trust it, ask no authority (with login or --token-file)")
 	f.StringVar(&a.ca, "ca", "", "PEM certificates that vouch for the server (with login or --token-file)")
 	root.AddCommand(
-		a.keygenCommand(), a.loginCommand(), a.trustCommand(), a.adminCommand(), a.envCommand(), a.publishCommand(),
+		a.keygenCommand(), a.loginCommand(), a.trustCommand(), a.adminCommand(), a.robotCommand(), a.envCommand(), a.publishCommand(),
+		a.treeCommand(), a.lsCommand(), a.rmCommand(),
 		a.attestCommand(), a.revokeCommand(), a.verifyCommand(), a.whyCommand(), a.auditCommand(),
 	)
 	return root

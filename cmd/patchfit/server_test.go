@@ -8,6 +8,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
 	"iter"
 	"net/http"
 	"net/http/httptest"
@@ -195,5 +196,30 @@ func (s *testServer) firstAdmin(t *testing.T) {
 		if _, err := s.journal.Append(t.Context(), f.kind, f.body); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// ask sends a request past the client of this program, reads a good answer's
+// JSON into v where there is one, and returns the status.
+func ask(t *testing.T, req *http.Request, v any) int {
+	t.Helper()
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if v != nil && resp.StatusCode == http.StatusOK {
+		if err := json.NewDecoder(resp.Body).Decode(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return resp.StatusCode
+}
+
+// tag makes a tag name a manifest, as pushing it does.
+func (s *testServer) tag(t *testing.T, tag string, d attest.Digest) {
+	t.Helper()
+	if _, err := s.journal.Append(t.Context(), ledger.KindTag, ledger.TagMoved{Repository: repository, Tag: tag, Digest: d}); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/patchfit/patchfit/internal/keyfile"
@@ -73,7 +72,7 @@ func initialise(ctx context.Context, configPath string, c *serverconfig.Config, 
 	if err != nil {
 		return "", err
 	}
-	token, err = h.firstAdmin(ctx)
+	token, err = h.makeAdmin(ctx, "admin", time.Time{})
 	if err := errors.Join(err, h.writeTrustedRoot(), h.close()); err != nil {
 		return "", err
 	}
@@ -121,24 +120,8 @@ func emptyDir(dir string) error {
 	return nil
 }
 
-// firstAdmin journals an admin who proves themselves with a bearer token.
-func (h *house) firstAdmin(ctx context.Context) (token string, err error) {
-	token = "pfa_" + rand.Text() + rand.Text()
-	id := uuid.NewString()
-	facts := []struct {
-		kind ledger.Kind
-		body any
-	}{
-		{ledger.KindPrincipal, ledger.PrincipalAdded{Principal: id, Name: "admin", TokenMAC: auth.TokenMAC(h.keys.pepper, token), By: id}},
-		{ledger.KindGrant, ledger.Granted{Principal: id, Product: "*", Role: "admin", By: id}},
-	}
-	for _, f := range facts {
-		if _, err := h.journal.Append(ctx, f.kind, f.body); err != nil {
-			return "", fmt.Errorf("recording the first admin: %w", err)
-		}
-	}
-	return token, nil
-}
+// newToken returns the text of an admin's bearer token: 260 random bits.
+func newToken() string { return auth.TokenPrefix + rand.Text() + rand.Text() }
 
 // trustedRoot is what others need to verify what this server logged.
 func (h *house) trustedRoot() ([]byte, error) {

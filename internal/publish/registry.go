@@ -56,17 +56,22 @@ func translate(err error) error {
 	var resp *errcode.ErrorResponse
 	switch {
 	case errors.As(err, &resp) && len(resp.Errors) > 0:
-		e := &api.Error{Status: resp.StatusCode, Code: resp.Errors[0].Code, Message: resp.Errors[0].Message}
-		if i := strings.LastIndex(e.Message, "; "); i >= 0 { // one line: fact; next step
-			e.Message, e.Remedy = e.Message[:i], e.Message[i+len("; "):]
-		}
-		return e
+		return split(&api.Error{Status: resp.StatusCode, Code: resp.Errors[0].Code, Message: resp.Errors[0].Message})
 	case errors.As(err, &resp):
 		return api.Errorf(resp.StatusCode, "", "%s %s: the server answered %s", resp.Method, resp.URL.Path, http.StatusText(resp.StatusCode))
 	case errors.Is(err, errdef.ErrNotFound):
 		return api.Errorf(http.StatusNotFound, api.CodeNotFound, "%v", err)
 	}
 	return err
+}
+
+// split takes the next step out of the one line a registry answers with:
+// fact; next step.
+func split(e *api.Error) *api.Error {
+	if i := strings.LastIndex(e.Message, "; "); i >= 0 && e.Remedy == "" {
+		e.Message, e.Remedy = e.Message[:i], e.Message[i+len("; "):]
+	}
+	return e
 }
 
 // pushBlob pushes one blob unless the repository has it.

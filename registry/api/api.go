@@ -44,6 +44,7 @@ const (
 const (
 	RoleHost      = "host"
 	RolePublisher = "publisher"
+	RoleRebuilder = "rebuilder"
 	RoleAuditor   = "auditor"
 	RoleAdmin     = "admin"
 	AllProducts   = "*"

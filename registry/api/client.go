@@ -26,7 +26,7 @@ type Options struct {
 	// whenever an access token runs out.
 	Principal string
 	Signer    crypto.Signer
-	// Token is a bearer token to use instead, as the first admin's.
+	// Token is a bearer token to use instead, an admin's or a robot's.
 	Token string
 	// TLSKey is the hex sha256 of the server key's SPKI DER. Where it is given
 	// it is what the server is known by, and no authority is asked.

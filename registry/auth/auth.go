@@ -114,6 +114,9 @@ func With(ctx context.Context, p state.Principal) context.Context {
 func (a *Authority) Required(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, err := a.who(r)
+		if err == nil {
+			err = may(p, r)
+		}
 		if err != nil {
 			a.Refuse(w, r, err)
 			return
@@ -132,7 +135,7 @@ func (a *Authority) who(r *http.Request) (state.Principal, *api.Error) {
 	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") {
 		return state.Principal{}, a.failed(r, "", unauthorized("one bearer token is asked for").Hint("get one at %s/token", a.URL))
 	}
-	if strings.HasPrefix(token, TokenPrefix) {
+	if isBearer(token) {
 		return a.byToken(r, token)
 	}
 	return a.byAccessToken(r, token)
@@ -170,6 +173,9 @@ func (a *Authority) byAccessToken(r *http.Request, token string) (state.Principa
 
 // active refuses a principal who is known for certain and may do nothing.
 func active(p state.Principal) (state.Principal, *api.Error) {
+	if e := good(p, time.Now()); e != nil {
+		return state.Principal{}, e
+	}
 	if p.State != state.Active {
 		e := api.Errorf(http.StatusForbidden, api.CodeDenied, "HOST_NOT_ACTIVE: host %s is %s", p.ID, p.State)
 		return state.Principal{}, e.Hint("ask an admin of this server")

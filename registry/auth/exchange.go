@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/patchfit/patchfit/registry/api"
@@ -124,7 +123,7 @@ func (a *Authority) exchange(r *http.Request, c credentials) (*api.TokenAnswer, 
 
 // identify returns who proved themselves, and for how long that is good.
 func (a *Authority) identify(r *http.Request, c credentials) (state.Principal, time.Duration, *api.Error) {
-	if strings.HasPrefix(c.secret, TokenPrefix) {
+	if isBearer(c.secret) {
 		p, err := a.byName(r, c)
 		return p, clientLifetime, err
 	}
@@ -143,8 +142,7 @@ func (a *Authority) identify(r *http.Request, c credentials) (state.Principal, t
 func (a *Authority) byName(r *http.Request, c credentials) (state.Principal, *api.Error) {
 	mac := TokenMAC(a.Pepper, c.secret)
 	p, ok := a.Directory.TokenPrincipal(mac)
-	named := c.name == "" || c.name == identityToken || c.name == p.ID || c.name == p.Name
-	if !ok || !named || !hmac.Equal([]byte(p.MAC), []byte(mac)) {
+	if !ok || !names(p, c.name) || !hmac.Equal([]byte(p.MAC), []byte(mac)) {
 		return state.Principal{}, a.failed(r, c.name, badCredentials())
 	}
 	return active(p)

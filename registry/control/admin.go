@@ -153,8 +153,8 @@ func (c *call) grant() (answer, error) {
 	if err := c.inProduct(q.Product); err != nil {
 		return nil, err
 	}
-	if !slices.Contains([]string{state.RolePublisher, state.RoleAuditor, state.RoleAdmin}, q.Role) {
-		return nil, invalid(strictjson.Errorf("/role", "%.40q is not publisher, auditor or admin", q.Role))
+	if !state.Grantable(q.Role) {
+		return nil, invalid(strictjson.Errorf("/role", "%.40q is not publisher, rebuilder, auditor or admin", q.Role))
 	}
 	if q.Product == state.AllProducts && !state.GrantedEverywhere(q.Role) {
 		return nil, invalid(strictjson.Errorf("/product", "role %s is granted product by product", q.Role))
@@ -177,6 +177,9 @@ func (c *call) grantable(q api.Grant) error {
 	p, ok := c.s.State.Principal(q.Principal)
 	if !ok || p.Kind == state.KindHost {
 		return notFound("no principal %.100q that roles are granted to", q.Principal).Hint("add one: patchfit admin principal")
+	}
+	if p.State == state.Revoked && !q.Revoke {
+		return conflict("principal %s was revoked, for good", p.ID).Hint("add another: patchfit admin principal, patchfit robot create")
 	}
 	return nil
 }

@@ -128,6 +128,8 @@ func (s *scene) changes(t *testing.T, id string, key statetest.Key, enrol api.En
 			return err
 		}},
 		{"enrolment", func() error { _, err := s.client(&api.Options{}).Enrol(ctx(), enrol); return err }},
+		{"robot", func() error { _, err := s.admin.NewRobot(ctx(), s.wanted(nil)); return err }},
+		{"end of a principal", func() error { _, err := s.admin.EndPrincipal(ctx(), pub); return err }},
 		{"host state", func() error { return s.admin.SetHostState(ctx(), id, api.HostSuspended) }},
 	}
 }

@@ -28,30 +28,34 @@ func (r rule) has(role string) bool { return slices.Contains(r.roles, role) }
 func only(roles ...string) rule { return rule{roles: roles} }
 
 const (
-	hostPath  = "/v1/hosts/{id:[0-9a-f-]{36}}"
-	auditPath = "/v1/audit/"
+	hostPath      = "/v1/hosts/{id:[0-9a-f-]{36}}"
+	principalPath = "/v1/principals/{id:[0-9a-f-]{36}}"
+	auditPath     = "/v1/audit/"
 )
 
 // rules is the role table. It is never changed; a route without a row answers
 // nobody.
 var rules = map[string]rule{
-	"GET /v1/trust-policy":            {public: true}, // who trusts it pins its roots
-	"POST /v1/trust-policy":           only(state.RoleAdmin),
-	"POST /v1/products":               only(state.RoleAdmin),
-	"POST /v1/principals":             only(state.RoleAdmin),
-	"POST /v1/grants":                 only(state.RoleAdmin),
-	"POST /v1/enrolment-tokens":       only(state.RoleAdmin),
-	"POST /v1/enrol":                  {public: true}, // the token says who may
-	"POST " + hostPath + "/challenge": only(state.RoleHost),
-	"POST " + hostPath + "/records":   only(state.RoleHost),
-	"GET " + hostPath:                 only(state.RoleHost, state.RoleAdmin, state.RoleAuditor),
-	"POST " + hostPath + "/state":     only(state.RoleAdmin),
-	"GET /v1/evidence":                only(state.RoleHost, state.RolePublisher, state.RoleAdmin, state.RoleAuditor),
-	"GET /v1/offers":                  only(state.RoleHost, state.RoleAdmin, state.RoleAuditor),
-	"POST /v1/revocations":            only(state.RolePublisher, state.RoleAdmin),
-	"GET /v1/revocations":             only(state.RoleHost, state.RolePublisher, state.RoleAdmin, state.RoleAuditor),
-	"GET /v1/why":                     only(state.RoleHost, state.RoleAdmin, state.RoleAuditor),
-	"GET " + auditPath:                only(state.RoleAuditor),
+	"GET /v1/trust-policy":              {public: true}, // who trusts it pins its roots
+	"POST /v1/trust-policy":             only(state.RoleAdmin),
+	"POST /v1/products":                 only(state.RoleAdmin),
+	"POST /v1/principals":               only(state.RoleAdmin),
+	"GET /v1/principals":                only(state.RoleAdmin),
+	"POST " + principalPath + "/revoke": only(state.RoleAdmin),
+	"POST /v1/robots":                   only(state.RoleAdmin),
+	"POST /v1/grants":                   only(state.RoleAdmin),
+	"POST /v1/enrolment-tokens":         only(state.RoleAdmin),
+	"POST /v1/enrol":                    {public: true}, // the token says who may
+	"POST " + hostPath + "/challenge":   only(state.RoleHost),
+	"POST " + hostPath + "/records":     only(state.RoleHost),
+	"GET " + hostPath:                   only(state.RoleHost, state.RoleAdmin, state.RoleAuditor),
+	"POST " + hostPath + "/state":       only(state.RoleAdmin),
+	"GET /v1/evidence":                  only(state.RoleHost, state.RolePublisher, state.RoleRebuilder, state.RoleAdmin, state.RoleAuditor),
+	"GET /v1/offers":                    only(state.RoleHost, state.RoleAdmin, state.RoleAuditor),
+	"POST /v1/revocations":              only(state.RolePublisher, state.RoleAdmin),
+	"GET /v1/revocations":               only(state.RoleHost, state.RolePublisher, state.RoleRebuilder, state.RoleAdmin, state.RoleAuditor),
+	"GET /v1/why":                       only(state.RoleHost, state.RoleAdmin, state.RoleAuditor),
+	"GET " + auditPath:                  only(state.RoleAuditor),
 }
 
 func (s *server) routes() []route {
@@ -60,6 +64,9 @@ func (s *server) routes() []route {
 		{"POST", "/v1/trust-policy", (*call).takeTrustPolicy},
 		{"POST", "/v1/products", (*call).addProduct},
 		{"POST", "/v1/principals", (*call).addPrincipal},
+		{"GET", "/v1/principals", (*call).principals},
+		{"POST", principalPath + "/revoke", (*call).endPrincipal},
+		{"POST", "/v1/robots", (*call).makeRobot},
 		{"POST", "/v1/grants", (*call).grant},
 		{"POST", "/v1/enrolment-tokens", (*call).makeToken},
 		{"POST", "/v1/enrol", (*call).enrol},

@@ -90,10 +90,14 @@ func (s *scene) rows(host string, patch attest.Digest) []row {
 	}
 	self := "/v1/hosts/" + host
 	return []row{
-		{"GET", "/v1/trust-policy", "", "nobody boss admin publisher auditor no-role self other-host suspended elsewhere all-auditor"},
+		{"GET", "/v1/trust-policy", "", "nobody boss admin publisher rebuilder auditor no-role self other-host suspended elsewhere all-auditor"},
 		{"POST", "/v1/trust-policy", "{}", "boss"},
 		{"POST", "/v1/products", `{"product":"` + s.Product.ID + `"}`, "boss"},
 		{"POST", "/v1/principals", `{"key":"","name":"x"}`, "boss"},
+		{"GET", "/v1/principals", "", "boss admin elsewhere"}, // there: the principals of that product
+		{"POST", "/v1/principals/" + s.gone() + "/revoke", "{}", "boss admin"},
+		{"POST", "/v1/robots", `{"name":"x","products":["` + s.Product.ID + `"],"readOnly":false,"role":"x","ttl":0}`, "boss admin"},
+		{"POST", "/v1/robots", `{"name":"x","products":["*"],"readOnly":false,"role":"x","ttl":0}`, "boss"},
 		{"POST", "/v1/grants", `{"principal":"` + uuid.NewString() + `","product":"` + s.Product.ID + `","revoke":false,"role":"x"}`, "boss admin"},
 		{"POST", "/v1/grants", `{"principal":"` + uuid.NewString() + `","product":"*","revoke":false,"role":"x"}`, "boss"},
 		{"POST", "/v1/enrolment-tokens", `{"products":["` + s.Product.ID + `"],"ttl":0}`, "boss admin"},
@@ -101,15 +105,23 @@ func (s *scene) rows(host string, patch attest.Digest) []row {
 		{"POST", self + "/records", "{}", "self"},
 		{"GET", self, "", "self boss admin auditor all-auditor"},
 		{"POST", self + "/state", `{"state":"x"}`, "boss admin"},
-		{"GET", "/v1/evidence" + q("repository", s.Product.Repository, "digest", string(patch)), "", "boss admin publisher auditor self other-host all-auditor"},
+		{"GET", "/v1/evidence" + q("repository", s.Product.Repository, "digest", string(patch)), "", "boss admin publisher rebuilder auditor self other-host all-auditor"},
 		{"GET", "/v1/offers" + q("host", host), "", "self boss admin auditor all-auditor"},
 		{"POST", "/v1/revocations", "{}", "boss admin publisher elsewhere"}, // a publisher there: told what is wrong with it
-		{"GET", "/v1/revocations" + q("product", s.Product.ID), "", "boss admin publisher auditor self other-host all-auditor"},
+		{"GET", "/v1/revocations" + q("product", s.Product.ID), "", "boss admin publisher rebuilder auditor self other-host all-auditor"},
 		{"GET", "/v1/why" + q("host", host, "repository", s.Product.Repository, "reference", string(patch)), "", "self boss admin auditor all-auditor"},
 		{"GET", "/v1/audit/decisions" + q("product", s.Product.ID), "", "auditor all-auditor"},
 		{"GET", "/v1/audit/who-built" + q("repository", s.Product.Repository), "", "auditor all-auditor"},
 		{"GET", "/v1/audit/records", "", "auditor elsewhere all-auditor"}, // the reader limits what they see
 	}
+}
+
+// gone returns someone with a role in the product who was revoked.
+func (s *scene) gone() string {
+	s.t.Helper()
+	id, _ := s.Principal("gone", state.RoleAuditor)
+	s.Must(ledger.KindEnded, ledger.PrincipalEnded{Principal: id, By: s.Admin})
+	return id
 }
 
 // everybody returns a client of each kind of principal there is, by name.
@@ -129,6 +141,7 @@ func (s *scene) everybody(host string, hostKey statetest.Key) map[string]*api.Cl
 		"nobody": s.client(&api.Options{}), "boss": s.admin,
 		"admin":       keyed("admin", state.RoleAdmin), // of the product
 		"publisher":   keyed("publisher", state.RolePublisher),
+		"rebuilder":   keyed("rebuilder", state.RoleRebuilder),
 		"auditor":     keyed("auditor", state.RoleAuditor),
 		"no-role":     keyed("no role"),
 		"all-auditor": s.everywhere(state.RoleAuditor),

@@ -20,7 +20,7 @@ const (
 // Active is the state of a principal that may do something.
 const Active = "active"
 
-// Revoked is the state of a host that never comes back.
+// Revoked is the state of a host, or of anyone else, that never comes back.
 const Revoked = "revoked"
 
 // Suspended is the state of a host that may come back.
@@ -47,6 +47,17 @@ type Principal struct {
 	Key   *attest.PublicKey // nil with a bearer token
 	MAC   string            // of the bearer token; "" with a key
 	State string            // "active" or not
+
+	Expires  time.Time // zero: never
+	ReadOnly bool      // it may ask and change nothing
+	Added    time.Time // zero for a host
+	By       string    // principal id of whoever added it; "" for a host
+	Ended    int64     // sequence of the record that revoked it; 0: none, or a host
+}
+
+// Expired reports whether what p proves itself with has come to its end.
+func (p Principal) Expired(now time.Time) bool {
+	return !p.Expires.IsZero() && !now.Before(p.Expires)
 }
 
 // A Token lets one host enrol.
@@ -60,8 +71,11 @@ type Token struct {
 
 type grant struct{ principal, product, role string }
 
-func (s *State) principal(_ ledger.Record, b *ledger.PrincipalAdded) (change, error) {
-	p := &Principal{ID: b.Principal, Name: b.Name, Kind: KindToken, MAC: b.TokenMAC, State: Active}
+func (s *State) principal(r ledger.Record, b *ledger.PrincipalAdded) (change, error) {
+	p := &Principal{
+		ID: b.Principal, Name: b.Name, Kind: KindToken, MAC: b.TokenMAC, State: Active,
+		Expires: b.Expires, ReadOnly: b.ReadOnly, Added: r.Time, By: b.By,
+	}
 	switch {
 	case b.Principal == "" || s.known(b.Principal):
 		return nil, fmt.Errorf("principal id %q is empty or taken", b.Principal)
@@ -78,6 +92,21 @@ func (s *State) principal(_ ledger.Record, b *ledger.PrincipalAdded) (change, er
 	}
 	p.Kind = KindKey
 	return func() { s.principals[p.ID], s.keys[p.Key.ID()] = p, p.ID }, nil
+}
+
+// principalEnded takes everything from someone, for good. Key and token stay
+// known, so that neither becomes somebody else's.
+func (s *State) principalEnded(r ledger.Record, b *ledger.PrincipalEnded) (change, error) {
+	p := s.principals[b.Principal]
+	switch {
+	case p == nil:
+		return nil, fmt.Errorf("principal %q is not known", b.Principal)
+	case p.State == Revoked:
+		return nil, fmt.Errorf("principal %q was revoked before", b.Principal)
+	}
+	ended := *p
+	ended.State, ended.Ended = Revoked, r.Sequence
+	return func() { s.principals[ended.ID] = &ended }, nil
 }
 
 // freeKey reads a key that is nobody's yet: a key is one identity.
@@ -100,7 +129,9 @@ func (s *State) granted(_ ledger.Record, b *ledger.Granted) (change, error) {
 	switch {
 	case s.principals[b.Principal] == nil:
 		return nil, fmt.Errorf("principal %q is not known", b.Principal)
-	case !slices.Contains([]string{RolePublisher, RoleAuditor, RoleAdmin}, b.Role):
+	case !b.Revoked && s.principals[b.Principal].State != Active:
+		return nil, fmt.Errorf("principal %q is revoked", b.Principal)
+	case !Grantable(b.Role):
 		return nil, fmt.Errorf("role %q cannot be granted", b.Role)
 	case b.Product == AllProducts && !GrantedEverywhere(b.Role):
 		return nil, fmt.Errorf("role %q is granted product by product", b.Role)
@@ -116,6 +147,12 @@ func (s *State) granted(_ ledger.Record, b *ledger.Granted) (change, error) {
 		s.grants[g] = true
 	}, nil
 }
+
+// Grantable reports whether a role is one that is granted; a host's is not.
+func Grantable(role string) bool { return slices.Contains(grantable(), role) }
+
+// grantable are the roles that are granted, sorted.
+func grantable() []string { return []string{RoleAdmin, RoleAuditor, RolePublisher, RoleRebuilder} }
 
 // GrantedEverywhere reports whether a role may be granted in [AllProducts]:
 // who runs the server, and who audits the journal, which is of all products.
@@ -189,7 +226,10 @@ func (s *State) Roles(principal, product string) []string {
 	if h := s.hosts[principal]; h != nil && h.State == Active && slices.Contains(h.Products, product) {
 		roles = append(roles, RoleHost)
 	}
-	for _, role := range []string{RoleAdmin, RoleAuditor, RolePublisher} {
+	if p := s.principals[principal]; p == nil || p.State != Active {
+		return roles
+	}
+	for _, role := range grantable() {
 		if s.grants[grant{principal, product, role}] || s.grants[grant{principal, AllProducts, role}] {
 			roles = append(roles, role)
 		}

@@ -48,6 +48,8 @@ func TestRebuildEqualsLive(t *testing.T) {
 	host, key := h.Enrol("a")
 	other, _ := h.Enrol("b")
 	h.Principal("pub", state.RolePublisher, state.RoleAuditor)
+	gone, _ := h.Principal("gone", state.RoleRebuilder)
+	h.Must(ledger.KindEnded, ledger.PrincipalEnded{Principal: gone, By: h.Admin})
 	h.Record(host, key, 1, one)
 	h.Must(ledger.KindTrustPolicy, ledger.TrustPolicyAccepted{Version: 2, Envelope: h.Put(h.Policy(2, h.Product)), By: h.Admin})
 	two := h.Publish("two")

@@ -99,6 +99,8 @@ func (s *State) check(r ledger.Record) (change, error) {
 		return checked(r, s.product)
 	case ledger.KindPrincipal:
 		return checked(r, s.principal)
+	case ledger.KindEnded:
+		return checked(r, s.principalEnded)
 	case ledger.KindGrant:
 		return checked(r, s.granted)
 	case ledger.KindToken:

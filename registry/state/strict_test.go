@@ -30,6 +30,8 @@ type wreck struct {
 	*statetest.House
 	w               *verifytest.World
 	host, revoked   string
+	gone            string // a principal who was revoked
+	goneKey         statetest.Key
 	key, fresh      statetest.Key
 	token           ledger.TokenMade
 	unknown, bundle attest.Digest
@@ -42,6 +44,8 @@ func newWreck(t *testing.T) *wreck {
 	h.Record(h.host, h.key, 5, h.w)
 	h.revoked, _ = h.Enrol("r")
 	h.SetState(h.revoked, state.Revoked)
+	h.gone, h.goneKey = h.Principal("gone", state.RoleAuditor)
+	h.Must(ledger.KindEnded, ledger.PrincipalEnded{Principal: h.gone, By: h.Admin})
 	h.fresh = statetest.NewKey(t)
 	h.token = ledger.TokenMade{Token: "t1", MAC: "aa", Products: []string{h.Product.ID}, Expires: verifytest.Epoch, By: h.Admin}
 	h.Must(ledger.KindToken, h.token)
@@ -87,6 +91,12 @@ func (h *wreck) admins() []refusal {
 		{"principal with neither", ledger.KindPrincipal, ledger.PrincipalAdded{Principal: "p"}, "not both"},
 		{"principal with both", ledger.KindPrincipal, ledger.PrincipalAdded{Principal: "p", Key: h.fresh.Public.Base64(), TokenMAC: "ab"}, "not both"},
 		{"token of another", ledger.KindPrincipal, ledger.PrincipalAdded{Principal: "p", TokenMAC: "00"}, "another principal"},
+		{"end of nobody", ledger.KindEnded, ledger.PrincipalEnded{Principal: "nobody"}, "not known"},
+		{"end of a host", ledger.KindEnded, ledger.PrincipalEnded{Principal: h.host}, "not known"},
+		{"end of the revoked", ledger.KindEnded, ledger.PrincipalEnded{Principal: h.gone}, "revoked before"},
+		{"grant to the revoked", ledger.KindGrant, ledger.Granted{Principal: h.gone, Product: h.Product.ID, Role: state.RoleAuditor}, "is revoked"},
+		{"the key of the revoked", ledger.KindPrincipal, ledger.PrincipalAdded{Principal: "p", Key: h.goneKey.Public.Base64()}, h.gone},
+		{"rebuilder everywhere", ledger.KindGrant, ledger.Granted{Principal: h.Admin, Product: state.AllProducts, Role: state.RoleRebuilder}, "product by product"},
 		{"grant to nobody", ledger.KindGrant, ledger.Granted{Principal: "nobody", Product: h.Product.ID, Role: state.RoleAuditor}, "not known"},
 		{"grant to a host", ledger.KindGrant, ledger.Granted{Principal: h.host, Product: h.Product.ID, Role: state.RoleAuditor}, "not known"},
 		{"grant of role host", ledger.KindGrant, ledger.Granted{Principal: h.Admin, Product: h.Product.ID, Role: state.RoleHost}, "cannot be granted"},
