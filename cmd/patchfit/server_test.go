@@ -32,6 +32,7 @@ import (
 	"github.com/patchfit/patchfit/registry"
 	"github.com/patchfit/patchfit/registry/admit"
 	"github.com/patchfit/patchfit/registry/auth"
+	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/control"
 	"github.com/patchfit/patchfit/registry/gate"
 	"github.com/patchfit/patchfit/registry/state"
@@ -139,8 +140,9 @@ func (s *testServer) serve(t *testing.T, dir string, log http.Handler, tsaKey cr
 	s.url = "http://" + h.Listener.Addr().String()
 	who := must(auth.New(auth.Config{URL: s.url, Signer: ecKey(t), Pepper: pepper, Directory: s.state}, nil))(t)
 	g := gate.New(s.state, s.journal, nil)
+	disk := must(content.OpenDisk(filepath.Join(dir, "registry")))(t)
 	oci := must(registry.New(registry.Config{
-		Root: filepath.Join(dir, "registry"), State: s.state, Gate: g, Admit: admit.New(s.state), Store: s.store, Journal: s.journal,
+		Content: content.New(disk, nil), State: s.state, Gate: g, Admit: admit.New(s.state), Store: s.store, Journal: s.journal,
 	}))(t)
 	api := control.New(control.Config{
 		URL: s.url, Pepper: pepper, State: s.state, Store: s.store, Journal: s.journal, Auth: who,

@@ -112,7 +112,7 @@ func flippedByte(w *world) (string, error) {
 		return "", err
 	}
 	hex := strings.TrimPrefix(layer, "sha256:")
-	path := w.path("data", "registry", "docker", "registry", "v2", "blobs", "sha256", hex[:2], hex, "data")
+	path := w.path("data", "registry", "blobs", "sha256", hex[:2], hex)
 	good, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
