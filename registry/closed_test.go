@@ -149,7 +149,7 @@ func implements[T any](v any) bool {
 // TestExchangeBounds: what an exchange was not let in for is refused, although
 // distribution asks for it.
 func TestExchangeBounds(t *testing.T) {
-	x := &exchange{answer: &answer{ResponseWriter: &discard{}}, action: read, repository: "a"}
+	x := &exchange{answer: &answer{ResponseWriter: &discard{}}, action: read, target: target{repository: "a"}}
 	ctx := context.WithValue(t.Context(), exchangeKey{}, x)
 	elsewhere, here := handle{name: "b"}, handle{name: "a"}
 	for name, f := range map[string]func() error{
@@ -174,7 +174,7 @@ type discard struct{ http.ResponseWriter }
 // TestAnotherRepository: the one that the exchange is about is opened, and no
 // other, although distribution read the request differently.
 func TestAnotherRepository(t *testing.T) {
-	x := &exchange{answer: &answer{ResponseWriter: &discard{}}, action: read, repository: "a"}
+	x := &exchange{answer: &answer{ResponseWriter: &discard{}}, action: read, target: target{repository: "a"}}
 	ctx := context.WithValue(t.Context(), exchangeKey{}, x)
 	name, err := reference.WithName("b")
 	if err != nil {

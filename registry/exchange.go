@@ -26,15 +26,13 @@ import (
 // may. Whatever distribution calls on the way has to find it in the context,
 // and can do no more than it says.
 type exchange struct {
-	registry   *Registry
-	answer     *answer
-	principal  state.Principal
-	route      string
-	vars       map[string]string
-	action     action
-	repository string // "" where the request is not about one
-	product    string // that lives there
-	gated      bool   // a host asks: the gate decides
+	target
+	registry  *Registry
+	answer    *answer
+	principal state.Principal
+	action    action
+	product   string // that lives in the repository
+	gated     bool   // a host asks: the gate decides
 
 	// sha512 is what a manifest is put under where that is not its sha256; the
 	// request that distribution gets names it by a tag then.
@@ -66,19 +64,16 @@ func (g *Registry) open(a *answer, r *http.Request) (*exchange, *api.Error) {
 	if !g.State.Ready() {
 		return nil, api.Errorf(http.StatusServiceUnavailable, api.CodeUnavailable, "the server is not ready to decide").Hint("try again")
 	}
-	route, vars, e := g.match(r)
+	t, e := g.match(r)
 	if e != nil {
 		return nil, e
 	}
-	want := actions[route][r.Method]
+	want := actions[t.route][r.Method]
 	if want == none {
-		a.Header().Set("Allow", allowed(route))
-		return nil, api.Errorf(http.StatusMethodNotAllowed, codeUnsupported, "this answers %s", allowed(route))
+		a.Header().Set("Allow", allowed(t.route))
+		return nil, api.Errorf(http.StatusMethodNotAllowed, codeUnsupported, "this answers %s", allowed(t.route))
 	}
-	x := &exchange{
-		registry: g, answer: a, principal: p, route: route, vars: vars, action: want,
-		repository: vars["name"], decided: make(map[attest.Digest]*api.Error),
-	}
+	x := &exchange{target: t, registry: g, answer: a, principal: p, action: want}
 	return x, x.permit()
 }
 
@@ -174,7 +169,7 @@ func (x *exchange) request(r *http.Request) *http.Request {
 	for _, name := range []string{"Authorization", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"} {
 		r.Header.Del(name)
 	}
-	if ref := x.vars["reference"]; r.Method == http.MethodPut && strings.HasPrefix(ref, "sha512:") {
+	if ref := x.reference; r.Method == http.MethodPut && strings.HasPrefix(ref, "sha512:") {
 		x.sha512 = ref
 		r.URL.Path = strings.TrimSuffix(r.URL.Path, ref) + placeholder
 	}

@@ -45,6 +45,7 @@ type server struct {
 	url  string
 	logs *logs
 	gate *gate.Gate
+	oci  *registry.Registry
 
 	journal *faultyJournal
 
@@ -88,6 +89,7 @@ func (s *server) start() {
 	if err != nil {
 		s.t.Fatalf("opening the registry: %v", err)
 	}
+	s.oci = r
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if p, ok := s.State.Principal(q.Header.Get(whoHeader)); ok {
 			q = q.WithContext(auth.With(q.Context(), p))

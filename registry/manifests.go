@@ -39,7 +39,7 @@ func (s *manifests) Get(ctx context.Context, dgst digest.Digest, _ ...distributi
 	if !ok { // deleted since it was decided on
 		return nil, x.refuse(api.Errorf(http.StatusNotFound, codeNoManifest, "manifest %s is not in %s", d, s.name))
 	}
-	raw, err := s.registry.Store.Get(d)
+	raw, err := s.registry.bodies.get(d)
 	if err != nil {
 		x.registry.Logger.Error("stored bytes are damaged", "repository", x.repository, "digest", d, "error", err)
 		return nil, x.refuse(damaged(d))

@@ -22,8 +22,8 @@ const emptyBlob = attest.Digest("sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc2
 
 // named reports whether the request itself names a manifest by a digest.
 func (x *exchange) named() (digest.Digest, bool) {
-	_, _, err := state.ParseName(x.vars["reference"])
-	return digest.Digest(x.vars["reference"]), err == nil
+	_, _, err := state.ParseName(x.reference)
+	return digest.Digest(x.reference), err == nil
 }
 
 // mayRead refuses a manifest that is not there, or that who asks may not have.
@@ -35,6 +35,9 @@ func (x *exchange) mayRead(ctx context.Context, d attest.Digest) error {
 	e, asked := x.decided[d]
 	if !asked {
 		e = x.judge(ctx, d)
+		if x.decided == nil {
+			x.decided = make(map[attest.Digest]*api.Error, 1)
+		}
 		x.decided[d] = e
 	}
 	if e != nil {

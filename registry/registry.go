@@ -31,6 +31,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/fileid"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/admit"
 	"github.com/patchfit/patchfit/registry/content"
@@ -44,6 +45,8 @@ type Store interface {
 	Put(b []byte) (attest.Digest, error)
 	// Get returns the bytes with this digest, hashed again.
 	Get(d attest.Digest) ([]byte, error)
+	// Identity returns the identity of the file of a digest.
+	Identity(d attest.Digest) (fileid.Identity, error)
 }
 
 // A Journal takes facts. When Append returns nil the record is durable and the
@@ -71,6 +74,9 @@ type Registry struct {
 	app     *handlers.App
 	router  *mux.Router
 	uploads *uploads
+	bodies  *bodies
+	pages   *pages
+	slow    bool // for tests: distribution answers everything
 	// linking is held for reading while a blob or a manifest comes in, from what
 	// it depends on being looked at to its record, and for writing while what
 	// nothing depends on is taken away.
@@ -87,7 +93,7 @@ func New(c Config) (*Registry, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.Limits = c.Limits.withDefaults()
-	g := &Registry{Config: c, router: newRouter(), uploads: newUploads(c.Limits)}
+	g := &Registry{Config: c, router: newRouter(), uploads: newUploads(c.Limits), bodies: newBodies(c.Store), pages: newPages()}
 	var err error
 	g.app, err = newApp(g)
 	return g, err
@@ -106,11 +112,14 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer x.close()
+	a.exchange = x
 	if x.route == routeReferrers {
 		g.referrers(x, r)
 		return
 	}
-	a.exchange = x
+	if !g.slow && x.quick(r) {
+		return
+	}
 	g.app.ServeHTTP(a, x.request(r))
 	a.finish()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/gorilla/mux"
 
+	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/registry/api"
 	"github.com/patchfit/patchfit/registry/state"
 )
@@ -134,21 +135,67 @@ func invalid(code, format string, args ...any) *api.Error {
 	return api.Errorf(http.StatusBadRequest, code, format, args...)
 }
 
+// A target is what a request is about.
+type target struct {
+	route      string
+	repository string // "" where it is not about one
+	reference  string // the tag or digest; "" where there is none
+}
+
 // match finds what a request is about.
-func (g *Registry) match(r *http.Request) (route string, vars map[string]string, e *api.Error) {
+func (g *Registry) match(r *http.Request) (target, *api.Error) {
+	if t, ok := g.quickMatch(r.URL.Path); ok {
+		return t, nil
+	}
 	var m mux.RouteMatch
 	if !g.router.Match(r, &m) || m.Route == nil || m.Route.GetName() == "" {
-		return "", nil, api.Errorf(http.StatusNotFound, api.CodeNotFound, "there is nothing here")
+		return target{}, api.Errorf(http.StatusNotFound, api.CodeNotFound, "there is nothing here")
 	}
-	if e := oneDigest(m.Vars["digest"]); e != nil {
-		return "", nil, e
+	t := target{m.Route.GetName(), m.Vars["name"], m.Vars["digest"]}
+	if e := oneDigest(t.reference); e != nil {
+		return target{}, e
 	}
-	if ref := m.Vars["reference"]; strings.Contains(ref, ":") { // no tag has one
-		if e := oneDigest(ref); e != nil {
-			return "", nil, e
+	if ref := m.Vars["reference"]; ref != "" {
+		t.reference = ref
+		if strings.Contains(ref, ":") { // no tag has one
+			return t, oneDigest(ref)
 		}
 	}
-	return m.Route.GetName(), m.Vars, nil
+	return t, nil
+}
+
+// quickRoutes are the routes of what is read most, by the segment before the
+// last of their paths.
+var quickRoutes = map[string]string{
+	"manifests": v2.RouteNameManifest, "blobs": v2.RouteNameBlob, "referrers": routeReferrers,
+}
+
+// quickMatch finds, without a regular expression, what most requests are about:
+// something in a repository that is served, by its digest or by a tag that is
+// there. What it does not know the router has to say.
+func (g *Registry) quickMatch(p string) (target, bool) {
+	rest, ok := strings.CutPrefix(p, "/v2/")
+	at := strings.LastIndexByte(rest, '/')
+	if !ok || at < 0 {
+		return target{}, false
+	}
+	rest, reference := rest[:at], rest[at+1:]
+	at = strings.LastIndexByte(rest, '/')
+	if at < 0 {
+		return target{}, false
+	}
+	t := target{quickRoutes[rest[at+1:]], rest[:at], reference}
+	if t.route == "" {
+		return target{}, false
+	}
+	if _, served := g.State.Product(t.repository); !served {
+		return target{}, false
+	}
+	if _, err := attest.ParseDigest(reference); err == nil {
+		return t, true
+	}
+	_, ok = g.State.Tag(t.repository, reference)
+	return t, ok && t.route == v2.RouteNameManifest
 }
 
 // allowed lists the methods of a route.

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/fileid"
 	"github.com/patchfit/patchfit/ledger/internal/disk"
 )
 
@@ -125,6 +126,19 @@ func (s *Store) Get(d attest.Digest) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", d, ErrCorrupt)
 	}
 	return b, nil
+}
+
+// Identity returns the identity of the file of d: ErrNotFound. While it stays
+// the same, so do the bytes that Get returned.
+func (s *Store) Identity(d attest.Digest) (fileid.Identity, error) {
+	if _, err := attest.ParseDigest(string(d)); err != nil {
+		return fileid.Identity{}, err
+	}
+	id, err := fileid.Stat(s.path(d))
+	if errors.Is(err, fs.ErrNotExist) {
+		return id, fmt.Errorf("%s: %w", d, ErrNotFound)
+	}
+	return id, err
 }
 
 // Has reports whether Get would return bytes.

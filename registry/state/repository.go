@@ -33,6 +33,7 @@ type repository struct {
 	measured   map[attest.Digest][]attest.Digest // measurement digest -> bases said to have it
 	revoked    *policy.Revocations
 
+	changed int64                   // newest record that changed what lists show
 	all     int64                   // newest record that every decision of the product could depend on
 	touched map[attest.Digest]int64 // newest record that only this patch's could
 
@@ -77,6 +78,7 @@ func (s *State) manifestPut(r ledger.Record, b *ledger.ManifestPut) (change, err
 
 func (repo *repository) put(m *Manifest, sequence int64) {
 	d := m.Artifact.Manifest
+	repo.changed = sequence
 	if repo.visible[d] {
 		return
 	}
@@ -136,6 +138,7 @@ func (s *State) deleted(r ledger.Record, b *ledger.Deleted) (change, error) {
 	}
 	return func() {
 		delete(repo.visible, b.Digest)
+		repo.changed = r.Sequence
 		maps.DeleteFunc(repo.tags, func(_ string, d attest.Digest) bool { return d == b.Digest })
 		if repo.manifests[b.Digest].Type == attest.ArtifactPatch {
 			repo.touched[b.Digest] = r.Sequence
@@ -169,6 +172,18 @@ func (s *State) Epoch(repository string, d attest.Digest) int64 {
 		return 0
 	}
 	return repo.epoch(d)
+}
+
+// Changed returns the sequence of the newest record that changed which
+// manifests a repository shows, or what one carries; 0: none.
+func (s *State) Changed(repository string) int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(repository)
+	if repo == nil {
+		return 0
+	}
+	return repo.changed
 }
 
 // Manifest returns a manifest that is visible: journaled, and not deleted.

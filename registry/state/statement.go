@@ -40,7 +40,10 @@ func (s *State) statementAdmitted(r ledger.Record, b *ledger.StatementAdmitted) 
 		return nil, fmt.Errorf("repository %q is not known", b.Repository)
 	}
 	if repo.admitted[b.Bundle] {
-		return func() { repo.carry(b.Referrer, b.Bundle) }, nil
+		return func() {
+			repo.carry(b.Referrer, b.Bundle)
+			repo.changed = r.Sequence
+		}, nil
 	}
 	st := &statement{product: repo.product}
 	st.StoredEvidence = StoredEvidence{Sequence: r.Sequence, Subject: b.Subject, Referrer: b.Referrer, Bundle: b.Bundle, Type: b.Type}
@@ -56,6 +59,7 @@ func (s *State) statementAdmitted(r ledger.Record, b *ledger.StatementAdmitted) 
 	}
 	return func() {
 		repo.carry(b.Referrer, b.Bundle)
+		repo.changed = r.Sequence
 		repo.add(st)
 		if s.bundles[st.Bundle] == nil {
 			s.bundles[st.Bundle] = st

@@ -21,6 +21,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/fileid"
 	"github.com/patchfit/patchfit/internal/strictjson"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/policy"
@@ -63,8 +64,9 @@ func (k Key) Sign(t testing.TB) signature.Signer {
 
 // Blobs is a ledger store in memory.
 type Blobs struct {
-	mu sync.Mutex
-	m  map[attest.Digest][]byte
+	mu       sync.Mutex
+	m        map[attest.Digest][]byte
+	versions map[attest.Digest]uint64
 	// Err is what Put fails with; nil: it does not fail.
 	Err error
 }
@@ -77,8 +79,26 @@ func (b *Blobs) Put(data []byte) (attest.Digest, error) {
 		return "", b.Err
 	}
 	d := attest.DigestOf(data)
-	b.m[d] = slices.Clone(data)
+	b.set(d, slices.Clone(data))
 	return d, nil
+}
+
+func (b *Blobs) set(d attest.Digest, data []byte) {
+	b.m[d] = data
+	if b.versions == nil {
+		b.versions = make(map[attest.Digest]uint64)
+	}
+	b.versions[d]++
+}
+
+// Identity returns one that changes with the bytes.
+func (b *Blobs) Identity(d attest.Digest) (fileid.Identity, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, ok := b.m[d]; !ok {
+		return fileid.Identity{}, fmt.Errorf("%s: not in the store", d)
+	}
+	return fileid.Identity{Inode: b.versions[d], Size: int64(len(b.m[d])), Changed: 1}, nil
 }
 
 // Get returns bytes, hashed again.
@@ -100,7 +120,7 @@ func (b *Blobs) Damage(d attest.Digest, data []byte) {
 		delete(b.m, d)
 		return
 	}
-	b.m[d] = data
+	b.set(d, data)
 }
 
 // A Journal is a journal in memory.
