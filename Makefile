@@ -37,6 +37,7 @@ check: bin/staticcheck ## gofmt, vet, staticcheck, architecture test, docs test
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "not gofmt'ed (run gofmt -w on them):"; echo "$$bad"; exit 1; fi
 	go vet ./...
 	cd $(TOOLS) && go vet ./...
+	cd test/conformance && go vet ./... && go test ./...
 	bin/staticcheck ./...
 	go test -count=1 ./test/arch
 
@@ -52,8 +53,8 @@ e2e: setup build bin/oras ## run the built programs end to end; AREA=spine for o
 	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 30m ./... | (cd $(CURDIR) && go run ./test/report)
 
 .PHONY: conformance
-conformance: ## (later work) the OCI distribution-spec suite against patchfitd
-	@echo "make conformance: the official suite is not wired up yet; it comes with the full registry front end" >&2; exit 1
+conformance: setup build bin/oras bin/oci-conformance ## run the OCI distribution-spec suite, with all defaults, with and without gated content
+	cd test/conformance && go run . -bin $(CURDIR)/bin -results $(CURDIR)/bin/conformance-results
 
 .PHONY: soak
 soak: setup build bin/oras ## kill -9 the server ROUNDS times while publishing and pulling
@@ -83,6 +84,10 @@ setup:
 bin/oras: $(TOOLS)/go.mod
 	@echo "building oras, an unmodified OCI client, from the Go proxy"
 	cd $(TOOLS) && go build -o ../../bin/oras oras.land/oras/cmd/oras
+
+bin/oci-conformance: test/conformance/go.mod
+	@echo "building the OCI distribution-spec suite from the Go proxy"
+	cd test/conformance && go build -o ../../bin/oci-conformance github.com/opencontainers/distribution-spec/conformance
 
 bin/staticcheck: $(TOOLS)/go.mod
 	@echo "building staticcheck from the Go proxy"
