@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -154,7 +153,7 @@ func (w *world) script(name string) error {
 	return nil
 }
 
-// suite runs the suite as the publisher, and returns what it found.
+// suite runs the suite as the robot, and returns what it found.
 func (w *world) suite(results string) (*report, error) {
 	results, err := filepath.Abs(results)
 	if err != nil {
@@ -182,19 +181,8 @@ func (w *world) suite(results string) (*report, error) {
 	return parseReport(raw)
 }
 
-// login returns a user name and a password that are good for the publisher,
-// from the helper that lets stock clients in.
+// login returns the user name and the password of the robot that publishes.
 func (w *world) login() (name, secret string, err error) {
-	cmd := w.command("docker-credential-patchfit", "get")
-	cmd.Env = append(cmd.Env, "PATCHFIT_CONFIG="+filepath.Join(w.dir, "login-publisher"))
-	cmd.Stdin = strings.NewReader(w.url + "\n")
-	out, err := cmd.Output()
-	if err != nil {
-		return "", "", fmt.Errorf("docker-credential-patchfit: %w: %s", err, out)
-	}
-	var c struct{ Username, Secret string }
-	if err := json.Unmarshal(out, &c); err != nil {
-		return "", "", err
-	}
-	return c.Username, c.Secret, nil
+	token, err := os.ReadFile(filepath.Join(w.dir, "robot.token"))
+	return "robot$suite", strings.TrimSpace(string(token)), err
 }
