@@ -14,11 +14,13 @@ GOFLAGS_BUILD := -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 # One build configuration for programs and tests: static, and compiled once.
 export CGO_ENABLED := 0
 TOOLS := test/e2e
-LATER_AREAS := front evidence build host ledger
+AREAS := spine front
+LATER_AREAS := evidence build host ledger
+CLIENTS := bin/oras bin/crane bin/regctl bin/cosign
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z]+: .*## ' Makefile | sort | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+	@grep -hE '^[a-z0-9]+: .*## ' Makefile | sort | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 .PHONY: demo
 demo: setup build bin/oras ## publish, gate, pull and query on this machine, with real gcc builds
@@ -37,6 +39,7 @@ check: bin/staticcheck ## gofmt, vet, staticcheck, architecture test, docs test
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "not gofmt'ed (run gofmt -w on them):"; echo "$$bad"; exit 1; fi
 	go vet ./...
 	cd $(TOOLS) && go vet ./...
+	cd test/conformance && go vet ./... && go test ./...
 	bin/staticcheck ./...
 	go test -count=1 ./test/arch
 
@@ -45,19 +48,19 @@ race: setup ## run every test under the race detector (needs cgo)
 	CGO_ENABLED=1 go test -race -short -timeout 40m ./...
 
 .PHONY: e2e
-e2e: setup build bin/oras ## run the built programs end to end; AREA=spine for one area
-	@case " all spine " in *" $(AREA) "*) ;; *) \
+e2e: setup build $(if $(filter spine,$(AREA)),bin/oras,clients $(CLIENTS)) ## run the built programs end to end; AREA=spine or front for one area
+	@case " all $(AREAS) " in *" $(AREA) "*) ;; *) \
 	  case " $(LATER_AREAS) " in *" $(AREA) "*) echo "make e2e: area $(AREA) belongs to later work and has no test yet" >&2; exit 1;; esac; \
-	  echo "make e2e: no area $(AREA); areas: all spine $(LATER_AREAS)" >&2; exit 2;; esac
-	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 30m ./... | (cd $(CURDIR) && go run ./test/report)
+	  echo "make e2e: no area $(AREA); areas: all $(AREAS) $(LATER_AREAS)" >&2; exit 2;; esac
+	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 30m $(if $(filter-out all,$(AREA)),-run '(?i)^Test$(AREA)') ./... | (cd $(CURDIR) && go run ./test/report)
 
 .PHONY: conformance
-conformance: ## (later work) the OCI distribution-spec suite against patchfitd
-	@echo "make conformance: the official suite is not wired up yet; it comes with the full registry front end" >&2; exit 1
+conformance: setup build bin/oras bin/oci-conformance ## run the OCI distribution-spec suite, with all defaults, with and without gated content
+	cd test/conformance && go run . -bin $(CURDIR)/bin -results $(CURDIR)/bin/conformance-results
 
 .PHONY: soak
 soak: setup build bin/oras ## kill -9 the server ROUNDS times while publishing and pulling
-	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin PATCHFIT_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 240m -run TestCrash -v ./...
+	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin PATCHFIT_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 240m -run Crash -v ./...
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME
@@ -76,13 +79,27 @@ golden: ## write vectors and golden outputs again, then show what changed
 release: ## (later work) signed, reproducible release archives
 	@echo "make release: release archives come with later work; 'make build' makes the static programs" >&2; exit 1
 
-.PHONY: setup
+.PHONY: setup clients
 setup:
 	@scripts/setup
 
-bin/oras: $(TOOLS)/go.mod
-	@echo "building oras, an unmodified OCI client, from the Go proxy"
-	cd $(TOOLS) && go build -o ../../bin/oras oras.land/oras/cmd/oras
+clients:
+	@scripts/setup clients
+
+bin/oras: PACKAGE = oras.land/oras/cmd/oras
+bin/crane: PACKAGE = github.com/google/go-containerregistry/cmd/crane
+bin/regctl: PACKAGE = github.com/regclient/regclient/cmd/regctl
+bin/oras bin/crane bin/regctl: $(TOOLS)/go.mod
+	@echo "building $(@F), an unmodified OCI client, from the Go proxy"
+	cd $(TOOLS) && go build -o ../../$@ $(PACKAGE)
+
+bin/cosign: $(TOOLS)/cosign/go.mod
+	@echo "building cosign, an unmodified Sigstore client, from the Go proxy: some minutes, once"
+	cd $(TOOLS)/cosign && go build -ldflags '-s -w' -o ../../../bin/cosign github.com/sigstore/cosign/v3/cmd/cosign
+
+bin/oci-conformance: test/conformance/go.mod
+	@echo "building the OCI distribution-spec suite from the Go proxy"
+	cd test/conformance && go build -o ../../bin/oci-conformance github.com/opencontainers/distribution-spec/conformance
 
 bin/staticcheck: $(TOOLS)/go.mod
 	@echo "building staticcheck from the Go proxy"

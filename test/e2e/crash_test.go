@@ -21,12 +21,12 @@ import (
 
 const crashRounds = 50
 
-// TestCrash kills the server with SIGKILL at random points while a publisher
+// TestSpineCrash kills the server with SIGKILL at random points while a publisher
 // publishes and hosts pull. Whatever was acknowledged has to be there in the
 // end: every artifact, every statement with its place in the log, every
 // decision; log, journal and index have to agree; an index built again has to
 // give the same bytes.
-func TestCrash(t *testing.T) {
+func TestSpineCrash(t *testing.T) {
 	w := newCrashWorld(t)
 	rounds := crashRounds
 	if n, err := strconv.Atoi(os.Getenv("PATCHFIT_CRASH_ROUNDS")); err == nil {
@@ -64,7 +64,7 @@ func newCrashWorld(t *testing.T) *crashWorld {
 	w := &crashWorld{t: t, dir: t.TempDir(), statements: map[string]int64{}}
 	port := freePort(t)
 	w.url = "http://127.0.0.1:" + port
-	w.env = append(os.Environ(), "PATH="+programs(t)+":"+os.Getenv("PATH"), "HOME="+w.dir, "PORT="+port,
+	w.env = append(os.Environ(), "PATH="+programs(t, "oras")+":"+os.Getenv("PATH"), "HOME="+w.dir, "PORT="+port,
 		"URL="+w.url, "REGISTRY=127.0.0.1:"+port, "DOCKER_CONFIG="+filepath.Join(w.dir, "docker"),
 		"GREET="+filepath.Join(moduleDir(t), "..", "demo", "testdata"))
 	w.prelude("init")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,10 +22,14 @@ import (
 )
 
 // TestSpine runs the scripts of the spine: publish, gate, pull and query.
-func TestSpine(t *testing.T) {
-	bin := programs(t)
+func TestSpine(t *testing.T) { area(t, "spine", "oras") }
+
+// area runs the scripts of testdata/script/NAME, with these clients. `make e2e
+// AREA=NAME` runs the tests whose names begin with TestNAME.
+func area(t *testing.T, name string, clients ...string) {
+	bin := programs(t, clients...)
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 filepath.Join("testdata", "script", name),
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -34,24 +39,44 @@ func TestSpine(t *testing.T) {
 			e.Setenv("GREET", filepath.Join(moduleDir(t), "..", "demo", "testdata"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"server": server,
-			"setenv": setenv,
-			"port":   port,
-			"exits":  exits,
-		},
+		Cmds:          commandsOfScripts(),
+		UpdateScripts: os.Getenv("PATCHFIT_UPDATE") != "", // write what was cmp'ed again
 	})
 }
 
-// programs returns the directory of the built programs.
-func programs(t *testing.T) string {
+// commandsOfScripts are what our scripts know besides testscript's own.
+func commandsOfScripts() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"server":  server,
+		"setenv":  setenv,
+		"port":    port,
+		"exits":   exits,
+		"refused": refused,
+	}
+}
+
+// TestSpineAreas finds scripts that no test runs.
+func TestSpineAreas(t *testing.T) {
+	entries, err := os.ReadDir(filepath.Join("testdata", "script"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !slices.Contains([]string{"front", "spine"}, e.Name()) {
+			t.Errorf("testdata/script/%s belongs to no area: see area in e2e_test.go", e.Name())
+		}
+	}
+}
+
+// programs returns the directory of the built programs, with these clients.
+func programs(t *testing.T, clients ...string) string {
 	dir := os.Getenv("PATCHFIT_BIN")
 	if dir == "" {
 		dir = filepath.Join(moduleDir(t), "..", "..", "bin")
 	}
-	for _, name := range []string{"patchfit", "patchfitd", "patchfit-agent", "docker-credential-patchfit", "oras"} {
+	for _, name := range append([]string{"patchfit", "patchfitd", "patchfit-agent", "docker-credential-patchfit"}, clients...) {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
-			t.Fatalf("%s is not built: run make build bin/oras", name)
+			t.Fatalf("%s is not built: run make e2e", name)
 		}
 	}
 	return dir
@@ -150,6 +175,9 @@ func startServer(cmd *exec.Cmd, logFile string) (*running, string, error) {
 type serverKey struct{}
 
 func lookPath(path, name string) (string, error) {
+	if filepath.IsAbs(name) && executable(name) {
+		return name, nil
+	}
 	for dir := range strings.SplitSeq(path, string(os.PathListSeparator)) {
 		if p := filepath.Join(dir, name); executable(p) {
 			return p, nil

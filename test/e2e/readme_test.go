@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestReadme runs the tours of the README, literally and in order: one shell,
+// TestSpineReadme runs the tours of the README, literally and in order: one shell,
 // each command ending with the exit code its comment names, or 0.
-func TestReadme(t *testing.T) {
+func TestSpineReadme(t *testing.T) {
 	root := filepath.Join(moduleDir(t), "..", "..")
 	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
 	if err != nil {
@@ -27,7 +27,7 @@ func TestReadme(t *testing.T) {
 	home := t.TempDir()
 	cmd := exec.Command("bash", "-c", script)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "HOME="+home, "PATH="+programs(t)+":"+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), "HOME="+home, "PATH="+programs(t, "oras")+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
