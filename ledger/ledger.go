@@ -25,5 +25,7 @@
 //   - ledger/client talks to both, and verifies a log from first to last leaf.
 //   - ledger/store keeps bytes by their digest and never deletes.
 //   - ledger/journal writes the journal.
+//   - ledger/notify follows the journal and tells the endpoints of the
+//     configuration.
 //   - ledger/index answers queries; it is a projection and proves nothing.
 package ledger

@@ -35,6 +35,7 @@ const (
 	journalDir  = "journal"
 	storeDir    = "store"
 	registryDir = "registry"
+	notifyDir   = "notify"
 	indexFile   = "index.db"
 	lockFile    = "lock"
 )

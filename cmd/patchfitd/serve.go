@@ -62,6 +62,9 @@ func serve(ctx context.Context, configPath string, stdout, stderr io.Writer) (er
 	if err != nil {
 		return err
 	}
+	if err := h.notify(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	h.catchUp(ctx, x)

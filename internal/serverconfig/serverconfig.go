@@ -37,6 +37,8 @@ type Config struct {
 	// SitePolicy is the file of the site's minimums (docs/spec/site-policy.md);
 	// the defaults where it is left out.
 	SitePolicy string `json:"sitePolicy,omitzero"`
+	// Notifications are the endpoints that are told what was acknowledged.
+	Notifications []Notification `json:"notifications,omitzero"`
 }
 
 // TLS names PEM files. The zero TLS is plain HTTP.
@@ -80,7 +82,7 @@ func BaseURL(c *Config, addr string) string {
 
 // Check reports the first thing in c that no server could run with.
 func (c *Config) Check() error {
-	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin} {
+	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications} {
 		if err := check(); err != nil {
 			return err
 		}

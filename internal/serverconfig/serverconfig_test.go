@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -45,7 +46,7 @@ func TestSample(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the sample configuration is refused: %v", err)
 	}
-	if c.TLS == (TLS{}) || c.SitePolicy == "" {
+	if c.TLS == (TLS{}) || c.SitePolicy == "" || len(c.Notifications) == 0 {
 		t.Errorf("the sample does not show every key: %+v", c)
 	}
 }
@@ -65,7 +66,8 @@ func TestWrite(t *testing.T) {
 	path := filepath.Join("etc", "patchfitd.yaml")
 	for name, c := range map[string]*Config{
 		"plain": {Listen: "127.0.0.1:0", Data: "data", Origin: "patchfit.localhost"},
-		"tls":   {Listen: "192.0.2.1:443", Data: "data", Origin: "a.example", TLS: TLS{Certificate: "c", Key: "k"}, SitePolicy: "s"},
+		"tls": {Listen: "192.0.2.1:443", Data: "data", Origin: "a.example", TLS: TLS{Certificate: "c", Key: "k"}, SitePolicy: "s",
+			Notifications: []Notification{{Name: "a", URL: "https://x", Secrets: []string{"/s"}, Timeout: Duration(90 * time.Second)}}},
 	} {
 		if err := c.Write(path); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -144,6 +146,15 @@ func TestLoadRefuses(t *testing.T) {
 		"empty origin":      {swap("origin: patches.example.org", "origin: ''"), "origin"},
 		"plain far url":     {strings.NewReplacer(tlsLine, "", "0.0.0.0", "127.0.0.1", "https://", "http://").Replace(good), "must be https"},
 		"too long":          {good + strings.Repeat("#", maxSize), "exceeds the limit"},
+		"relative secret":   {good + "notifications: [{name: a, url: 'https://x', secrets: [s]}]\n", `"s" is not an absolute path`},
+		"relative ca":       {good + "notifications: [{name: a, url: 'https://x', secrets: [/s], ca: c}]\n", `"c" is not an absolute path`},
+		"no secrets":        {good + "notifications: [{name: a, url: 'https://x'}]\n", "/notifications/0/secrets: missing"},
+		"odd endpoint key":  {good + "notifications: [{name: a, url: 'https://x', secrets: [/s], method: GET}]\n", "/notifications/0/method: unknown member"},
+		"zero timeout":      {good + "notifications: [{name: a, url: 'https://x', secrets: [/s], timeout: 0s}]\n", "/notifications/0/timeout: 0s is not above zero"},
+		"negative give up":  {good + "notifications: [{name: a, url: 'https://x', secrets: [/s], giveUpAfter: -1h}]\n", "-1h is not above zero"},
+		"no unit":           {good + "notifications: [{name: a, url: 'https://x', secrets: [/s], timeout: '10'}]\n", "is not a duration"},
+		"number for time":   {good + "notifications: [{name: a, url: 'https://x', secrets: [/s], timeout: 10}]\n", "/notifications/0/timeout"},
+		"too many told":     {good + "notifications: [" + strings.Repeat("{name: a, url: u, secrets: [/s]},", MaxEndpoints+1) + "]\n", "more than 16"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := Load([]byte(tc.file))

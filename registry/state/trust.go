@@ -127,6 +127,18 @@ func (s *State) Product(repository string) (id string, ok bool) {
 	return repo.product, true
 }
 
+// ProductEver returns the id of the product that was added in a repository,
+// whether or not it is served now: the pair stays.
+func (s *State) ProductEver(repository string) (id string, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.repositories[repository]
+	if repo == nil {
+		return "", false
+	}
+	return repo.product, true
+}
+
 // Repository returns the repository of a product that is served.
 func (s *State) Repository(product string) (repository string, ok bool) {
 	s.mu.RLock()

@@ -77,6 +77,9 @@ func TestTrustChanges(t *testing.T) {
 	if _, ok := h.State.Product(repo); ok {
 		t.Error("a product the trust policy does not name is served")
 	}
+	if id, ok := h.State.ProductEver(repo); !ok || id == "" {
+		t.Error("a repository forgot whose it was")
+	}
 	if got := h.State.Epoch(repo, w.PatchManifest); got > epoch {
 		t.Errorf("epoch %d of a repository that is not served", got)
 	}

@@ -30,6 +30,7 @@ var may = map[string][]string{
 	"ledger/internal/disk/disktest": {"ledger/internal/disk"},
 	"ledger/store":                  {"internal/fileid", "ledger/internal/disk", "attest", "ledger"},
 	"ledger/journal":                {"ledger/internal/disk", "internal/strictjson", "attest", "ledger", "ledger/store"},
+	"ledger/notify":                 {"ledger/internal/disk", "internal/strictjson", "attest", "ledger"},
 	"ledger/index":                  {"ledger/internal/disk", "internal/strictjson", "attest", "ledger"},
 
 	"verify":            {"internal/strictjson", "attest", "ledger"},
