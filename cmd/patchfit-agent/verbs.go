@@ -21,10 +21,11 @@ const maxTokenFile = 4 << 10
 func (p *program) enrollCommand() *cobra.Command {
 	var token, file, name string
 	cmd := &cobra.Command{
-		Use:   "enroll",
-		Short: "make this machine a host of the server a token names",
-		Long:  "Makes the host's key, checks the server's TLS key and trust policy against the token, and enrols. A token works once.",
-		Args:  cobra.NoArgs,
+		Use:     "enroll",
+		Short:   "make this machine a host of the server a token names",
+		Example: "  patchfit-agent enroll --token-file enrol.token",
+		Long:    "Makes the host's key, checks the server's TLS key and trust policy against the token, and enrols. A token works once.",
+		Args:    cobra.NoArgs,
 		RunE: p.verb(func(cmd *cobra.Command, _ []string) error {
 			text, err := p.readToken(token, file)
 			if err != nil {
@@ -73,10 +74,11 @@ func (p *program) readToken(token, file string) (string, error) {
 func (p *program) recordCommand() *cobra.Command {
 	var bases []string
 	cmd := &cobra.Command{
-		Use:   "record",
-		Short: "measure the bases this host runs and send a signed record",
-		Long:  "Measures each base and sends a record signed by the host's key. Without --base the bases of the last record are measured again.",
-		Args:  cobra.NoArgs,
+		Use:     "record",
+		Short:   "measure the bases this host runs and send a signed record",
+		Example: "  patchfit-agent record --base demo/greet=/usr/lib/libgreet.so.1",
+		Long:    "Measures each base and sends a record signed by the host's key. Without --base the bases of the last record are measured again.",
+		Args:    cobra.NoArgs,
 		RunE: p.verb(func(cmd *cobra.Command, _ []string) error {
 			return p.with(cmd, func(a *host.Agent) error {
 				if err := a.Refresh(cmd.Context()); err != nil {
@@ -116,10 +118,11 @@ func readBases(a *host.Agent, words []string) ([]host.Base, error) {
 
 func (p *program) statusCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "status",
-		Short: "show who this host is, what it recorded and what it runs now",
-		Long:  "Measures the recorded bases again and asks nobody. Exits 3 where the record no longer says what runs here, or is too old.",
-		Args:  cobra.NoArgs,
+		Use:     "status",
+		Short:   "show who this host is, what it recorded and what it runs now",
+		Example: "  patchfit-agent status",
+		Long:    "Measures the recorded bases again and asks nobody. Exits 3 where the record no longer says what runs here, or is too old.",
+		Args:    cobra.NoArgs,
 		RunE: p.verb(func(cmd *cobra.Command, _ []string) error {
 			return p.with(cmd, func(a *host.Agent) error {
 				s, err := a.Status()
@@ -150,10 +153,11 @@ func (p *program) about(cmd *cobra.Command, text string, act func(*host.Agent, h
 func (p *program) pullCommand() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
-		Use:   "pull REPOSITORY:TAG|REPOSITORY@DIGEST",
-		Short: "get a live patch, verify everything again, and keep its file",
-		Long:  "Gets a live patch the server allows, repeats the whole verification with this host's own trust policy and freshly measured bases, and keeps the file only then. Nothing is applied.",
-		Args:  cobra.ExactArgs(1),
+		Use:     "pull REPOSITORY:TAG|REPOSITORY@DIGEST",
+		Short:   "get a live patch, verify everything again, and keep its file",
+		Example: "  patchfit-agent pull demo/greet:fix-1 -o fix-1.so",
+		Long:    "Gets a live patch the server allows, repeats the whole verification with this host's own trust policy and freshly measured bases, and keeps the file only then. Nothing is applied.",
+		Args:    cobra.ExactArgs(1),
 		RunE: p.verb(func(cmd *cobra.Command, args []string) error {
 			return p.about(cmd, args[0], func(a *host.Agent, ref host.Reference) error {
 				if file == "" {
@@ -179,10 +183,11 @@ func (p *program) pullCommand() *cobra.Command {
 
 func (p *program) whyCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "why REPOSITORY:TAG|REPOSITORY@DIGEST",
-		Short: "explain whether this host may have a live patch: the server's rules, and its own",
-		Long:  "Downloads no patch and records nothing. Exits 0 where pull would keep the patch.",
-		Args:  cobra.ExactArgs(1),
+		Use:     "why REPOSITORY:TAG|REPOSITORY@DIGEST",
+		Short:   "explain whether this host may have a live patch: the server's rules, and its own",
+		Example: "  patchfit-agent why demo/greet:fix-1",
+		Long:    "Downloads no patch and records nothing. Exits 0 where pull would keep the patch.",
+		Args:    cobra.ExactArgs(1),
 		RunE: p.verb(func(cmd *cobra.Command, args []string) error {
 			return p.about(cmd, args[0], func(a *host.Agent, ref host.Reference) error {
 				x, err := a.Why(cmd.Context(), ref)

@@ -19,9 +19,10 @@ func (a *app) adminCommand() *cobra.Command {
 
 func (a *app) adminProductCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "product ID",
-		Short: "serve a product that the trust policy names",
-		Args:  exactly("product ID"),
+		Use:     "product ID",
+		Short:   "serve a product that the trust policy names",
+		Example: "  patchfit admin product 0b7c1d1e-7c0c-4a52-9f0e-3d8f7a5f6a11",
+		Args:    exactly("product ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.connect("")
 			if err != nil {
@@ -39,9 +40,10 @@ func (a *app) adminProductCommand() *cobra.Command {
 func (a *app) adminPrincipalCommand() *cobra.Command {
 	var name, key string
 	cmd := &cobra.Command{
-		Use:   "principal --name NAME --key FILE.pub",
-		Short: "make a person or robot known by a public key; prints the id to log in with",
-		Args:  exactly(),
+		Use:     "principal --name NAME --key FILE.pub",
+		Short:   "make a person or robot known by a public key; prints the id to log in with",
+		Example: "  patchfit admin principal --name ci --key ci.pem.pub",
+		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			k, err := readPublic(key)
 			if err != nil {
@@ -67,8 +69,9 @@ func (a *app) adminPrincipalCommand() *cobra.Command {
 func (a *app) adminGrantCommand() *cobra.Command {
 	var g api.Grant
 	cmd := &cobra.Command{
-		Use:   "grant --principal ID --product ID --role ROLE",
-		Short: "give a principal a role in a product, or take it",
+		Use:     "grant --principal ID --product ID --role ROLE",
+		Short:   "give a principal a role in a product, or take it",
+		Example: "  patchfit admin grant --principal 5f0f6a9e-5a0c-4b8e-9a34-2f6f0c1d7e21 --product 0b7c1d1e-7c0c-4a52-9f0e-3d8f7a5f6a11 --role publisher",
 		Long: `Give a principal a role in a product, or take it with --revoke.
 Roles: publisher, rebuilder, auditor, admin. Product "*" goes with admin and auditor
 only. Hosts get their role by enrolling.`,
@@ -107,9 +110,10 @@ func (a *app) adminTokenCommand() *cobra.Command {
 	var products []string
 	var ttl time.Duration
 	cmd := &cobra.Command{
-		Use:   "token --product ID",
-		Short: "make a token with which one host can enrol, once",
-		Args:  exactly(),
+		Use:     "token --product ID",
+		Short:   "make a token with which one host can enrol, once",
+		Example: "  patchfit admin token --product 0b7c1d1e-7c0c-4a52-9f0e-3d8f7a5f6a11 --ttl 1h",
+		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.connect("")
 			if err != nil {
@@ -135,9 +139,10 @@ func (a *app) adminTokenCommand() *cobra.Command {
 func (a *app) adminHostCommand() *cobra.Command {
 	var state string
 	cmd := &cobra.Command{
-		Use:   "host ID",
-		Short: "show a host, or set its state",
-		Args:  exactly("host ID"),
+		Use:     "host ID",
+		Short:   "show a host, or set its state",
+		Example: "  patchfit admin host 9a3c1f62-90a8-4a43-8d2b-64a1f1c0b7d2 --state suspended",
+		Args:    exactly("host ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.connect("")
 			if err != nil {

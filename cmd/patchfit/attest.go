@@ -39,8 +39,9 @@ func (a *app) attestCommand() *cobra.Command {
 	var p publishFlags
 	var typ, predicate string
 	cmd := &cobra.Command{
-		Use:   "attest REFERENCE --type TYPE --predicate FILE --key FILE",
-		Short: "make one statement about an artifact: sign, log, timestamp, attach",
+		Use:     "attest REFERENCE --type TYPE --predicate FILE --key FILE",
+		Short:   "make one statement about an artifact: sign, log, timestamp, attach",
+		Example: "  patchfit attest demo/greet:fix-1 --type https://example.org/tested/v1 --predicate tested.json --key ci.pem",
 		Long: `Make one statement about an artifact in a repository. TYPE is a predicate type's
 URI, or one of provenance, environment, base, livepatch; the predicate is JSON
 and is checked strictly where the type is one of these. A type nobody knows is
@@ -94,8 +95,9 @@ func (a *app) revokeCommand() *cobra.Command {
 	var r attest.Revocation
 	var digest string
 	cmd := &cobra.Command{
-		Use:   "revoke --to REPOSITORY --kind KIND --digest DIGEST --reason TEXT --key FILE",
-		Short: "revoke a statement, an artifact, a key, an environment or a builder image",
+		Use:     "revoke --to REPOSITORY --kind KIND --digest DIGEST --reason TEXT --key FILE",
+		Short:   "revoke a statement, an artifact, a key, an environment or a builder image",
+		Example: "  patchfit revoke --to demo/greet --kind subject --digest sha256:1f2e… --reason 'loses data' --key ci.pem",
 		Long: `Revoke something in a product, for ever. It takes effect with the server's record
 of it. KIND says what DIGEST is of:
 

@@ -97,9 +97,10 @@ func (a *app) ask(ctx context.Context, server, path string, q url.Values, v any)
 func (a *app) whoBuiltCommand() *cobra.Command {
 	var at string
 	cmd := &cobra.Command{
-		Use:   "who-built REFERENCE",
-		Short: "list who built an artifact and everything it stands on",
-		Args:  exactly("REFERENCE"),
+		Use:     "who-built REFERENCE",
+		Short:   "list who built an artifact and everything it stands on",
+		Example: "  patchfit audit who-built demo/greet@sha256:1f2e…",
+		Args:    exactly("REFERENCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ref, err := parseReference(args[0])
 			if err != nil {
@@ -157,9 +158,10 @@ func (a *app) decisionsCommand() *cobra.Command {
 	var allowed, denied bool
 	var limit int
 	cmd := &cobra.Command{
-		Use:   "decisions",
-		Short: "list which host was told what, and why, the newest first",
-		Args:  exactly(),
+		Use:     "decisions",
+		Short:   "list which host was told what, and why, the newest first",
+		Example: "  patchfit audit decisions --denied --repository demo/greet --limit 20",
+		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf(cmd, "allowed", "denied"); err != nil {
 				return err

@@ -32,8 +32,9 @@ type visit struct {
 func (a *app) auditVerifyCommand() *cobra.Command {
 	var trustedRoot string
 	cmd := &cobra.Command{
-		Use:   "verify",
-		Short: "read the whole log, first to last entry, and check that it is the one you saw before",
+		Use:     "verify",
+		Short:   "read the whole log, first to last entry, and check that it is the one you saw before",
+		Example: "  patchfit audit verify",
 		Long: `Read every entry of the log, compute its tree again, check the signature of its
 checkpoint, and check that it continues the log as it was at your last visit,
 which is remembered in the configuration directory.

@@ -26,8 +26,9 @@ func (a *app) envCaptureCommand() *cobra.Command {
 	var r build.Request
 	var output, base string
 	cmd := &cobra.Command{
-		Use:   "capture --output FILE (--pack DIR | --builder DIR) -- COMMAND...",
-		Short: "run a build and record in which environment it ran",
+		Use:     "capture --output FILE (--pack DIR | --builder DIR) -- COMMAND...",
+		Short:   "run a build and record in which environment it ran",
+		Example: "  patchfit env capture -o a.capture --pack builder -- gcc -O2 -shared -fPIC -o lib.so lib.c",
 		Long: `Run COMMAND, which has to be gcc or make, under strace, and write to FILE what it
 did and in which environment: the tools that ran, the flags in the order they
 were given, the libraries the link resolved, the target, and the builder image.
@@ -196,9 +197,10 @@ type environmentAnswer struct {
 
 func (a *app) envShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "show FILE|REFERENCE",
-		Short: "show an environment: of a capture, a file, or of an environment, base or patch in a repository",
-		Args:  exactly("FILE or REFERENCE"),
+		Use:     "show FILE|REFERENCE",
+		Short:   "show an environment: of a capture, a file, or of an environment, base or patch in a repository",
+		Example: "  patchfit env show demo/greet:base-a",
+		Args:    exactly("FILE or REFERENCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := a.findEnvironment(cmd.Context(), args[0])
 			if err != nil {
@@ -226,9 +228,10 @@ type difference struct {
 
 func (a *app) envDiffCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "diff A B",
-		Short: "list every field in which two environments differ; exit code 6 if any",
-		Args:  exactly("A", "B"),
+		Use:     "diff A B",
+		Short:   "list every field in which two environments differ; exit code 6 if any",
+		Example: "  patchfit env diff a.capture demo/greet:base-b",
+		Args:    exactly("A", "B"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			want, err := a.findEnvironment(cmd.Context(), args[0])
 			if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/build"
 	"github.com/patchfit/patchfit/internal/config"
+	"github.com/patchfit/patchfit/internal/manual"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/client"
 	"github.com/patchfit/patchfit/registry/api"
@@ -30,7 +31,7 @@ func TestGoldenHelp(t *testing.T) {
 	var text strings.Builder
 	var visit func(cmd *cobra.Command, path []string)
 	visit = func(cmd *cobra.Command, path []string) {
-		if cmd.Name() == "completion" || cmd.Name() == "help" {
+		if cmd.Name() == "help" {
 			return
 		}
 		fmt.Fprintf(&text, "$ %s --help\n%s\n\n", strings.Join(path, " "), ok(t, append(path[1:], "--help")...))
@@ -116,12 +117,18 @@ func TestExitCodesAreFrozen(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) \| ([^|.:(]+)`).FindAllStringSubmatch(section, -1) {
 		got[m[1]] = strings.TrimSpace(m[2])
 	}
-	want := map[string]string{}
+	want, told := map[string]string{}, map[string]string{}
 	for code, meaning := range map[int]string{
 		exitOK: "ok", exitError: "error", exitUsage: "usage", exitDenied: "denied by policy", exitAuth: "authentication required",
 		exitNotFound: "not found", exitUnproven: "verification failed", exitContested: "contested", exitPartial: "partial success",
 	} {
 		want[strconv.Itoa(code)] = meaning
+	}
+	for _, e := range manual.Exits() {
+		told[e.Code], _, _ = strings.Cut(e.Meaning, ":")
+	}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("manual pages (-code +page):\n%s", diff)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("docs/spec/cli.md (-code +page):\n%s", diff)

@@ -29,8 +29,9 @@ type keyAnswer struct {
 func (a *app) keygenCommand() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
-		Use:   "keygen --output FILE",
-		Short: "make an ECDSA P-256 key: FILE, and FILE.pub for others",
+		Use:     "keygen --output FILE",
+		Short:   "make an ECDSA P-256 key: FILE, and FILE.pub for others",
+		Example: "  patchfit keygen -o ci.pem",
 		Long: `Make an ECDSA P-256 key pair: FILE (mode 0600) and FILE.pub.
 
 Use a key for one thing: one to prove who you are to a server (login), another
@@ -106,8 +107,9 @@ func (a *app) loginCommand() *cobra.Command {
 	var s config.Server
 	var roots string
 	cmd := &cobra.Command{
-		Use:   "login URL --principal ID --key FILE",
-		Short: "remember who you are on a server",
+		Use:     "login URL --principal ID --key FILE",
+		Short:   "remember who you are on a server",
+		Example: "  patchfit login https://patches.example.org --principal 5f0f6a9e-5a0c-4b8e-9a34-2f6f0c1d7e21 --key me.pem --roots sha256:9b1f…",
 		Long: `Prove to the server that you are principal ID, with the private key in FILE, and
 remember it for patchfit and docker-credential-patchfit. The key stays where it
 is. --roots pins the trust policy: patchfit trust show prints the digest; get it

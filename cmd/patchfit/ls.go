@@ -20,8 +20,9 @@ import (
 
 func (a *app) lsCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "ls [SERVER|REPOSITORY]",
-		Short: "list the repositories of a server, or the tags of a repository",
+		Use:     "ls [SERVER|REPOSITORY]",
+		Short:   "list the repositories of a server, or the tags of a repository",
+		Example: "  patchfit ls demo/greet",
 		Long: `List the tags of a repository, each with the digest, kind and size of what it
 names; or the repositories of a server. A server tells its admins all it has; for
 others the repositories of its trust policy are listed.`,

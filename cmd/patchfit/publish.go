@@ -95,9 +95,10 @@ func stateDir(near string) (string, error) {
 func (a *app) publishImageCommand() *cobra.Command {
 	var p publishFlags
 	cmd := &cobra.Command{
-		Use:   "builder-image DIR --to REPOSITORY --key FILE",
-		Short: "publish a builder image that env capture --pack made",
-		Args:  exactly("DIR"),
+		Use:     "builder-image DIR --to REPOSITORY --key FILE",
+		Short:   "publish a builder image that env capture --pack made",
+		Example: "  patchfit publish builder-image builder --to demo/greet:builder --key ci.pem",
+		Args:    exactly("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := build.OpenLayout(args[0])
 			if err != nil {
@@ -147,9 +148,10 @@ func (p *publishFlags) captured(cmd *cobra.Command) {
 func (a *app) publishBaseCommand() *cobra.Command {
 	var p publishFlags
 	cmd := &cobra.Command{
-		Use:   "base FILE --capture FILE --to REPOSITORY --key FILE",
-		Short: "publish a base, its environment, and what its base authority says",
-		Args:  exactly("FILE"),
+		Use:     "base FILE --capture FILE --to REPOSITORY --key FILE",
+		Short:   "publish a base, its environment, and what its base authority says",
+		Example: "  patchfit publish base lib.so --capture a.capture --to demo/greet:base-a --key ci.pem",
+		Args:    exactly("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ref, pub, err := a.publishTo(cmd.Context(), &p, args[0])
 			if err != nil {
@@ -172,9 +174,10 @@ func (a *app) publishPatchCommand() *cobra.Command {
 	var patch publish.Patch
 	var replaces, requires, conflicts []string
 	cmd := &cobra.Command{
-		Use:   "patch FILE --capture FILE --base TAG|DIGEST --to REPOSITORY --key FILE",
-		Short: "publish a live patch for a base that is published already",
-		Args:  exactly("FILE"),
+		Use:     "patch FILE --capture FILE --base TAG|DIGEST --to REPOSITORY --key FILE",
+		Short:   "publish a live patch for a base that is published already",
+		Example: "  patchfit publish patch fix.so --capture fix.capture --base base-a --fixes CVE-2026-10001 --to demo/greet:fix-1 --key ci.pem",
+		Args:    exactly("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, list := range []struct {
 				from []string

@@ -17,8 +17,9 @@ import (
 func (a *app) rmCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   "rm REPOSITORY:TAG|REPOSITORY@DIGEST",
-		Short: "take a tag away, or hide a manifest; erases no evidence",
+		Use:     "rm REPOSITORY:TAG|REPOSITORY@DIGEST",
+		Short:   "take a tag away, or hide a manifest; erases no evidence",
+		Example: "  patchfit rm demo/greet:fix-1",
 		Long: `Take a tag away, and nothing else; or hide a manifest, with the tags that name it.
 
 Nothing is erased: the bytes, what was said about them, and every decision stay

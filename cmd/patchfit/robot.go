@@ -39,8 +39,9 @@ func (a *app) robotCreateCommand() *cobra.Command {
 	var ttl time.Duration
 	var output string
 	cmd := &cobra.Command{
-		Use:   "create NAME --product ID --role ROLE",
-		Short: "make a robot; prints its token, which is shown this once",
+		Use:     "create NAME --product ID --role ROLE",
+		Short:   "make a robot; prints its token, which is shown this once",
+		Example: "  patchfit robot create ci --product 0b7c1d1e-7c0c-4a52-9f0e-3d8f7a5f6a11 --role publisher --ttl 720h -o ci.token",
 		Long: `Make a robot: someone with one role, who proves themselves with a token until it
 expires. Stock OCI clients log in with the user name robot$NAME and the token as
 password; patchfit takes it with --token-file, and the API as a bearer token.
@@ -106,9 +107,10 @@ func (a *app) robotText(w io.Writer, v robotAnswer) {
 func (a *app) robotListCommand() *cobra.Command {
 	var everyone bool
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "list who has a bearer token, what they may and until when; no secrets",
-		Args:  exactly(),
+		Use:     "list",
+		Short:   "list who has a bearer token, what they may and until when; no secrets",
+		Example: "  patchfit robot list",
+		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.connect("")
 			if err != nil {
@@ -164,8 +166,9 @@ func rolesText(p api.Principal) string {
 
 func (a *app) robotRevokeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "revoke ID",
-		Short: "take everything from a robot, or from anyone who is no host, for good",
+		Use:     "revoke ID",
+		Short:   "take everything from a robot, or from anyone who is no host, for good",
+		Example: "  patchfit robot revoke 5f0f6a9e-5a0c-4b8e-9a34-2f6f0c1d7e21",
 		Long: `Take everything from a robot, for good: at its next request, with its token or
 with an access token it got before. A person or robot with a key can be revoked
 the same way; hosts have admin host --state revoked. Nobody revokes themselves.`,

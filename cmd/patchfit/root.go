@@ -46,7 +46,10 @@ func (a *app) root() *cobra.Command {
 		a.keygenCommand(), a.loginCommand(), a.trustCommand(), a.adminCommand(), a.robotCommand(), a.envCommand(), a.publishCommand(),
 		a.treeCommand(), a.lsCommand(), a.rmCommand(),
 		a.attestCommand(), a.revokeCommand(), a.verifyCommand(), a.whyCommand(), a.auditCommand(),
+		a.completionCommand(), a.manCommand(),
 	)
+	root.CompletionOptions.DisableDefaultCmd = true
+	a.complete(root)
 	return root
 }
 

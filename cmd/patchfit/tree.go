@@ -18,8 +18,9 @@ import (
 func (a *app) treeCommand() *cobra.Command {
 	var whole bool
 	cmd := &cobra.Command{
-		Use:   "tree REPOSITORY:TAG|REPOSITORY@DIGEST",
-		Short: "show what an artifact stands on, what stands on it, and who said what",
+		Use:     "tree REPOSITORY:TAG|REPOSITORY@DIGEST",
+		Short:   "show what an artifact stands on, what stands on it, and who said what",
+		Example: "  patchfit tree demo/greet:fix-1",
 		Long: `Show an artifact with everything it stands on (a patch: its base, the environment,
 the builder image) and everything attached to it, each with its tags and the
 attestations about it: predicate type and signer.

@@ -87,9 +87,10 @@ func replaceFile(path string, b []byte) error {
 func (a *app) trustSignCommand() *cobra.Command {
 	var key, output string
 	cmd := &cobra.Command{
-		Use:   "sign FILE --key ROOT.pem",
-		Short: "sign a draft, or add a signature to a signed policy; needs no server",
-		Args:  exactly("FILE"),
+		Use:     "sign FILE --key ROOT.pem",
+		Short:   "sign a draft, or add a signature to a signed policy; needs no server",
+		Example: "  patchfit trust sign policy.json --key root.pem",
+		Args:    exactly("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.trustSign(args[0], key, output)
 		},
@@ -149,9 +150,10 @@ func (f *policyFile) signedPath() string {
 
 func (a *app) trustPushCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "push FILE",
-		Short: "have the server take a signed policy (role admin)",
-		Args:  exactly("FILE"),
+		Use:     "push FILE",
+		Short:   "have the server take a signed policy (role admin)",
+		Example: "  patchfit trust push policy.signed.json",
+		Args:    exactly("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.trustPush(cmd.Context(), args[0])
 		},
@@ -188,9 +190,10 @@ func (a *app) trustPush(ctx context.Context, path string) error {
 
 func (a *app) trustShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "show FILE",
-		Short: "show a policy, its roots digest and who signed it",
-		Args:  exactly("FILE"),
+		Use:     "show FILE",
+		Short:   "show a policy, its roots digest and who signed it",
+		Example: "  patchfit trust show policy.signed.json",
+		Args:    exactly("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			v, err := a.showPolicy(args[0])
 			if err != nil {

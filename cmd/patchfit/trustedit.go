@@ -54,8 +54,9 @@ func (a *app) trustInitCommand() *cobra.Command {
 	var t trustChanges
 	var output string
 	cmd := &cobra.Command{
-		Use:   "init --output FILE --root ROOT.pub --product REPOSITORY --trusted-root FILE",
-		Short: "make the draft of a first trust policy",
+		Use:     "init --output FILE --root ROOT.pub --product REPOSITORY --trusted-root FILE",
+		Short:   "make the draft of a first trust policy",
+		Example: "  patchfit trust init -o policy.json --root root.pem.pub --product demo/greet --trusted-root trusted_root.json",
 		Long: `Make the draft of a first trust policy: who the roots are, which products there
 are and in which repositories, and which log and timestamp authority count.
 Product ids are made here. Nothing is sent anywhere.
@@ -97,8 +98,9 @@ func (a *app) trustEditCommand() *cobra.Command {
 	var t trustChanges
 	var output string
 	cmd := &cobra.Command{
-		Use:   "edit FILE",
-		Short: "change a draft, or begin the next version of a signed policy",
+		Use:     "edit FILE",
+		Short:   "change a draft, or begin the next version of a signed policy",
+		Example: "  patchfit trust edit policy.json --add-signer acme=ci.pem.pub --authority demo/greet:patch=acme",
 		Long: `Change a draft in place, or begin the next version of a signed policy in the
 file --output names. --from takes over signers, products, expiry and trusted
 root of another draft before the other changes.`,

@@ -29,8 +29,9 @@ type verifyFlags struct {
 func (a *app) verifyCommand() *cobra.Command {
 	var v verifyFlags
 	cmd := &cobra.Command{
-		Use:   "verify FILE|REFERENCE [--bundle FILE...] --trust-policy FILE --roots DIGEST",
-		Short: "verify the statements about a file or artifact, with a trust policy you pin",
+		Use:     "verify FILE|REFERENCE [--bundle FILE...] --trust-policy FILE --roots DIGEST",
+		Short:   "verify the statements about a file or artifact, with a trust policy you pin",
+		Example: "  patchfit verify fix.so --bundle fix.sigstore.json --trust-policy policy.signed.json --roots sha256:9b1f…",
 		Long: `Verify every statement about a file, or about an artifact by its digest: whose
 signature it is, that it is logged and timestamped, what it is about, and
 whether its signer has the role for it in the product.

@@ -14,9 +14,10 @@ import (
 
 func (a *app) whyCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "why HOST REFERENCE",
-		Short: "explain what the gate would answer a host for an artifact; nothing is recorded",
-		Args:  exactly("HOST", "REFERENCE"),
+		Use:     "why HOST REFERENCE",
+		Short:   "explain what the gate would answer a host for an artifact; nothing is recorded",
+		Example: "  patchfit why 9a3c1f62-90a8-4a43-8d2b-64a1f1c0b7d2 demo/greet:fix-1",
+		Args:    exactly("HOST", "REFERENCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.why(cmd.Context(), args[0], args[1])
 		},

@@ -23,8 +23,9 @@ func adminTokenCommand(config *string) *cobra.Command {
 	var name, output string
 	var ttl time.Duration
 	cmd := &cobra.Command{
-		Use:   "admin-token",
-		Short: "make another admin and print their token (the server must be stopped)",
+		Use:     "admin-token",
+		Short:   "make another admin and print their token (the server must be stopped)",
+		Example: "  patchfitd admin-token --name alice --ttl 24h -o admin-token",
 		Long: `Make another admin of the whole server and print their bearer token, once. For
 when the first admin's token is lost or known to others; revoke the old one with
 it: patchfit robot list, patchfit robot revoke. Needs the data directory to

@@ -26,9 +26,10 @@ func initCommand(config *string) *cobra.Command {
 	var c serverconfig.Config
 	var tokenFile string
 	cmd := &cobra.Command{
-		Use:   "init",
-		Short: "make keys, an empty ledger, a configuration and the admin token",
-		Args:  none,
+		Use:     "init",
+		Short:   "make keys, an empty ledger, a configuration and the admin token",
+		Example: "  patchfitd init --listen :8443 --url https://patches.example.org:8443 --tls-certificate tls.pem --tls-key tls.key --admin-token admin-token",
+		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			token, err := initialise(cmd.Context(), *config, &c, cmd.ErrOrStderr())
 			if err != nil {

@@ -13,9 +13,10 @@ import (
 // projection of journal, log and registry.
 func reindexCommand(config *string) *cobra.Command {
 	return &cobra.Command{
-		Use:   "reindex",
-		Short: "build the query index again from journal, log and registry (the server must be stopped)",
-		Args:  none,
+		Use:     "reindex",
+		Short:   "build the query index again from journal, log and registry (the server must be stopped)",
+		Example: "  patchfitd reindex --config /etc/patchfit/patchfitd.yaml",
+		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			h, err := openHouse(cmd.Context(), *config, cmd.ErrOrStderr())
 			if err != nil {

@@ -31,9 +31,10 @@ const (
 
 func serveCommand(config *string) *cobra.Command {
 	return &cobra.Command{
-		Use:   "serve",
-		Short: "run the server until SIGTERM",
-		Args:  none,
+		Use:     "serve",
+		Short:   "run the server until SIGTERM",
+		Example: "  patchfitd serve --config /etc/patchfit/patchfitd.yaml",
+		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), *config, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
