@@ -8,9 +8,9 @@ import (
 const someReport = `<testsuites tests="6" failures="2" errors="1" skipped="1" disabled="1">
 <testsuite name="OCI Conformance Test" tests="6">
 <testcase name="OCI Conformance Test/ping" status="passed"></testcase>
-<testcase name="OCI Conformance Test/mount" status="skipped"><system-out>fell back
+<testcase name="OCI Conformance Test/blob-mount-anonymous" status="skipped"><system-out>fell back
 to an upload</system-out></testcase>
-<testcase name="OCI Conformance Test/cancel" status="skipped"></testcase>
+<testcase name="OCI Conformance Test/delete" status="skipped"></testcase>
 <testcase name="OCI Conformance Test/push" status="failure"><system-out>no Location</system-out></testcase>
 <testcase name="OCI Conformance Test/pull" status="error"><system-out>gone</system-out></testcase>
 </testsuite></testsuites>`
@@ -30,8 +30,8 @@ func TestReport(t *testing.T) {
 	r.explain(&out, "x")
 	want := `x: failure: push: no Location
 x: error: pull: gone
-x: skipped: mount: fell back to an upload
-x: skipped: cancel: left out by the suite's defaults
+x: skipped: blob-mount-anonymous: fell back to an upload
+x: skipped, and must not be: delete: left out by the suite's defaults
 `
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
@@ -40,11 +40,12 @@ x: skipped: cancel: left out by the suite's defaults
 
 func TestGood(t *testing.T) {
 	for in, want := range map[string]bool{
-		`<testsuites tests="2" skipped="1"><testsuite><testcase status="passed"/><testcase status="skipped"/></testsuite></testsuites>`: true,
-		`<testsuites tests="1" skipped="1"><testsuite><testcase status="skipped"/></testsuite></testsuites>`:                            false,
-		`<testsuites tests="2"><testsuite><testcase status="passed"/><testcase status="failure"/></testsuite></testsuites>`:             false,
-		`<testsuites tests="2" errors="1"><testsuite><testcase status="passed"/></testsuite></testsuites>`:                              false,
-		`<testsuites tests="2"><testsuite><testcase status="passed"/><testcase status="odd"/></testsuite></testsuites>`:                 false,
+		`<testsuites tests="2" skipped="1"><testsuite><testcase status="passed"/><testcase name="x/blob-post-only" status="skipped"/></testsuite></testsuites>`:  true,
+		`<testsuites tests="2" skipped="1"><testsuite><testcase status="passed"/><testcase name="x/manifest-delete" status="skipped"/></testsuite></testsuites>`: false,
+		`<testsuites tests="1" skipped="1"><testsuite><testcase status="skipped"/></testsuite></testsuites>`:                                                     false,
+		`<testsuites tests="2"><testsuite><testcase status="passed"/><testcase status="failure"/></testsuite></testsuites>`:                                      false,
+		`<testsuites tests="2" errors="1"><testsuite><testcase status="passed"/></testsuite></testsuites>`:                                                       false,
+		`<testsuites tests="2"><testsuite><testcase status="passed"/><testcase status="odd"/></testsuite></testsuites>`:                                          false,
 	} {
 		r, err := parseReport([]byte(in))
 		if err != nil {
