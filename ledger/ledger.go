@@ -26,4 +26,6 @@
 //   - ledger/store keeps bytes by their digest and never deletes.
 //   - ledger/journal writes the journal.
 //   - ledger/index answers queries; it is a projection and proves nothing.
+//
+// And ledger/rekorv1, pure as well, verifies what Rekor v1 logs of others hold.
 package ledger
