@@ -28,4 +28,6 @@
 //   - ledger/notify follows the journal and tells the endpoints of the
 //     configuration.
 //   - ledger/index answers queries; it is a projection and proves nothing.
+//
+// And ledger/rekorv1, pure as well, verifies what Rekor v1 logs of others hold.
 package ledger

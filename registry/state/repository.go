@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
@@ -109,7 +110,7 @@ func addOnce(list []attest.Digest, d attest.Digest) []attest.Digest {
 	return append(list, d)
 }
 
-func (s *State) tagMoved(_ ledger.Record, b *ledger.TagMoved) (change, error) {
+func (s *State) tagMoved(r ledger.Record, b *ledger.TagMoved) (change, error) {
 	repo := s.repositories[b.Repository]
 	switch {
 	case repo == nil:
@@ -119,7 +120,10 @@ func (s *State) tagMoved(_ ledger.Record, b *ledger.TagMoved) (change, error) {
 	case repo.manifests[b.Digest] == nil:
 		return nil, fmt.Errorf("manifest %s is not known in %s", b.Digest, b.Repository)
 	}
-	return func() { repo.tags[b.Tag] = b.Digest }, nil
+	return func() {
+		repo.tags[b.Tag] = b.Digest
+		repo.changed = r.Sequence
+	}, nil
 }
 
 // deleted hides a manifest with the tags that name it, or a tag alone. What is
@@ -132,7 +136,10 @@ func (s *State) deleted(r ledger.Record, b *ledger.Deleted) (change, error) {
 	case (b.Tag == "") == (b.Digest == ""):
 		return nil, fmt.Errorf("a tag or a manifest is deleted, and not both")
 	case b.Tag != "":
-		return func() { delete(repo.tags, b.Tag) }, nil
+		return func() {
+			delete(repo.tags, b.Tag)
+			repo.changed = r.Sequence
+		}, nil
 	case repo.manifests[b.Digest] == nil:
 		return nil, fmt.Errorf("manifest %s is not known in %s", b.Digest, b.Repository)
 	}
@@ -175,7 +182,7 @@ func (s *State) Epoch(repository string, d attest.Digest) int64 {
 }
 
 // Changed returns the sequence of the newest record that changed which
-// manifests a repository shows, or what one carries; 0: none.
+// manifests and tags a repository shows, or what one carries; 0: none.
 func (s *State) Changed(repository string) int64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -272,8 +279,8 @@ func (s *State) Referencing(repository string, blob attest.Digest) []*Manifest {
 }
 
 // Referrers returns the visible manifests of a repository whose subject is
-// this one, named by its sha256 or its sha512, sorted by digest. The subject
-// itself may be unknown.
+// this one, named by its sha256 or its sha512, and those that a client listed
+// under its tag, sorted by digest. The subject itself may be unknown.
 func (s *State) Referrers(repository, subject string) []*Manifest {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -285,7 +292,36 @@ func (s *State) Referrers(repository, subject string) []*Manifest {
 	if d, ok := repo.aliases[subject]; ok {
 		all = slices.Concat(all, repo.referrers[string(d)])
 	}
+	if listed := repo.listed(subject); listed != nil {
+		all = slices.Concat(all, listed)
+		slices.Sort(all)
+		all = slices.Compact(all)
+	}
 	return repo.pick(all)
+}
+
+// listed returns what a client that does not know the referrers API lists as
+// attached to a subject: the manifests of the index under the tag that is made
+// of the subject's digest (OCI distribution spec v1.1, Referrers Tag Schema).
+func (repo *repository) listed(subject string) []attest.Digest {
+	index := repo.manifests[repo.tags[fallbackTag(subject)]]
+	if index == nil || !repo.visible[index.Artifact.Manifest] {
+		return nil
+	}
+	var all []attest.Digest
+	for _, child := range index.Manifests {
+		all = append(all, repo.resolved(child.Name))
+	}
+	return all
+}
+
+// maxTag is how many characters of a tag are made of a digest.
+const maxTag = 128
+
+// fallbackTag is the tag that lists the referrers of a subject.
+func fallbackTag(subject string) string {
+	tag := strings.Replace(subject, ":", "-", 1)
+	return tag[:min(len(tag), maxTag)]
 }
 
 // pick returns the visible ones of digests, sorted.

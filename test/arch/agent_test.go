@@ -11,10 +11,12 @@ import (
 var onHosts = []string{"cmd/patchfit-agent", "cmd/docker-credential-patchfit", "host"}
 
 // heavy are parts of import paths of what only a server needs: an OCI
-// registry, a log writer, database engines.
+// registry, a log writer, database engines; and our use of Rekor v1, of which
+// nothing counts as evidence on a host. (sigstore-go links parts of it too.)
 var heavy = []string{
 	"database/sql", "distribution/distribution", "transparency-dev/tessera", "modernc.org/sqlite", "mattn/go-sqlite3",
 	"go.etcd.io/bbolt", "dgraph-io/badger", "cockroachdb/pebble", "jackc/pgx", "lib/pq", "go-sql-driver/mysql", "cloud.google.com/go/spanner",
+	"sigstore/rekor/",
 }
 
 // burdens follows our own packages from start and complains of each one it
@@ -75,4 +77,11 @@ func TestBurdensSees(t *testing.T) {
 		"ledger/x/a.go": "package x\nimport _ \"github.com/transparency-dev/tessera/storage/posix\"\n",
 	})
 	complains(t, burdens(h, "host"), "tessera/storage/posix", "host -> ledger/x")
+	h = crooked(t, map[string]string{
+		"host/a.go":           "package host\nimport _ \"" + module + "/ledger/rekorv1\"\n",
+		"ledger/rekorv1/a.go": "package rekorv1\nimport _ \"github.com/sigstore/rekor/pkg/verify\"\nimport _ \"github.com/sigstore/rekor-tiles/v2/pkg/verify\"\n",
+	})
+	if bad := burdens(h, "host"); len(bad) != 1 || !strings.Contains(bad[0], "sigstore/rekor/pkg/verify") {
+		t.Errorf("%q, want one complaint about Rekor v1", bad)
+	}
 }

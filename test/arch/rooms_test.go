@@ -34,6 +34,7 @@ var may = map[string][]string{
 	"ledger/journal":                {"ledger/internal/disk", "internal/strictjson", "attest", "ledger", "ledger/store"},
 	"ledger/notify":                 {"ledger/internal/disk", "internal/strictjson", "attest", "ledger"},
 	"ledger/index":                  {"ledger/internal/disk", "internal/strictjson", "attest", "ledger"},
+	"ledger/rekorv1":                {"internal/strictjson", "attest"},
 
 	"verify":            {"internal/strictjson", "attest", "ledger"},
 	"verify/verifytest": {"internal/strictjson", "attest", "ledger", "ledger/tlog", "ledger/tsa", "ledger/client", "verify"},
