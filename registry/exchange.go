@@ -158,6 +158,12 @@ func (x *exchange) resolve(named digest.Digest) (attest.Digest, error) {
 	return d, nil
 }
 
+// anyManifest is what a client takes that takes everything (RFC 9110, section
+// 12.5.1: no Accept is that, too).
+var anyManifest = []string{state.MediaManifest, state.MediaIndex, "application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json"}
+
+func acceptsAll(headers []string) bool { return len(headers) == 0 || accepts(headers, "*/*") }
+
 // placeholder is the tag that distribution puts a manifest under which is put
 // by its sha512: it knows no other digest than sha256. No such tag is made.
 const placeholder = "sha512"
@@ -168,6 +174,9 @@ func (x *exchange) request(r *http.Request) *http.Request {
 	r = r.Clone(context.WithValue(r.Context(), exchangeKey{}, x))
 	for _, name := range []string{"Authorization", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"} {
 		r.Header.Del(name)
+	}
+	if x.route == v2.RouteNameManifest && acceptsAll(r.Header["Accept"]) {
+		r.Header["Accept"] = anyManifest // distribution reads none for none
 	}
 	if ref := x.reference; r.Method == http.MethodPut && strings.HasPrefix(ref, "sha512:") {
 		x.sha512 = ref

@@ -57,7 +57,7 @@ func (x *exchange) quickManifest(r *http.Request) bool {
 		return x.leave()
 	}
 	m, ok := x.registry.State.Manifest(x.repository, d)
-	if !ok || (m.MediaType != state.MediaManifest && m.MediaType != state.MediaIndex) || !accepts(r.Header["Accept"], m.MediaType) {
+	if !ok || (m.MediaType != state.MediaManifest && m.MediaType != state.MediaIndex) || !acceptsAll(r.Header["Accept"]) && !accepts(r.Header["Accept"], m.MediaType) {
 		return x.leave()
 	}
 	raw, err := x.registry.bodies.get(d)
