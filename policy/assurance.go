@@ -63,28 +63,27 @@ func (a *Assurance) check() error {
 }
 
 // assurance asks that the levels found reach the levels asked for.
-func (f *view) assurance(found []Finding) (bool, []Finding) {
+func (f *view) assurance() bool {
 	if f.Host == nil || f.Host.Record == nil || f.Patch == nil || f.Patch.Base == nil {
-		return false, found
+		return false
 	}
-	c := compare(found)
 	if f.Site == nil || f.Site.MinimumAssurance.check() != nil {
-		c.missing("a site policy that says how well things have to be known")
-		return c.done()
+		f.missing("a site policy that says how well things have to be known")
+		return true
 	}
 	want := &f.Site.MinimumAssurance
 	if hostLevel(HostSigned) < hostLevel(want.Host) { // the only records there are
-		c.differs("assurance of the host record", "at least "+want.Host, HostSigned)
+		f.differs("assurance of the host record", "at least "+want.Host, HostSigned)
 	}
 	if got := f.baseAssurance(); baseLevel(got) < baseLevel(want.Base) {
-		c.differs("assurance of the base", "at least "+want.Base, got)
+		f.differs("assurance of the base", "at least "+want.Base, got)
 	}
-	return c.done()
+	return true
 }
 
 // baseAssurance returns how well the patch's base is known.
 func (f *view) baseAssurance() string {
-	if provenance := &f.chain[3]; f.parts.baseBuild != nil && provenance.trusted {
+	if provenance := &f.chain[3]; f.parts.baseBuild != nil && provenance.vetted.trusted {
 		return BaseBuilt
 	}
 	return BaseObserved

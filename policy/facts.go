@@ -60,6 +60,8 @@ type Patch struct {
 	Environment *verify.Evidence
 	Base        *Base  // what its statement names; nil: unknown
 	Contested   string // what two trusted statements disagree about; "" if nothing
+	under       gathering
+	vetted      [2]vetted // Statement, Provenance
 }
 
 // A Base is a base and the evidence about it, down to its builder image.
@@ -72,4 +74,6 @@ type Base struct {
 	Builder     *verify.Evidence // provenance of the builder image
 	Contested   string
 	trusted     bool // Statement is by the product's base authority
+	under       gathering
+	vetted      [4]vetted // Statement, Provenance, Environment, Builder
 }

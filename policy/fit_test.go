@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -175,7 +176,7 @@ func TestNoPairOfMutationsIsAllowed(t *testing.T) {
 func (s *stage) same(changed map[string]doc) bool {
 	unlike := 0
 	for name, d := range changed {
-		if !reflect.DeepEqual(d, s.docs[name]) {
+		if !reflect.DeepEqual(needed(d), needed(s.docs[name])) {
 			unlike++
 		}
 	}
@@ -188,6 +189,22 @@ func (s *stage) same(changed map[string]doc) bool {
 	return reflect.DeepEqual(get(base, []string{"measurements", "0"}), m) &&
 		reflect.DeepEqual(with(base, []string{"measurements", "0"}, was), s.docs["base"]) &&
 		reflect.DeepEqual(with(record, []string{"running", "0", "measurement"}, was), s.docs["record"])
+}
+
+// needed returns a document without dependencies that nobody asks for: one
+// that was doubled, with the first of the two renamed, is such a thing, and
+// what was asked for is still there, once.
+func needed(d doc) doc {
+	path := []string{"buildDefinition", "resolvedDependencies"}
+	all, ok := get(d, path).([]any)
+	if !ok {
+		return d
+	}
+	asked := slices.DeleteFunc(slices.Clone(all), func(one any) bool {
+		name := get(one, []string{"name"})
+		return name != attest.DependencyEnvironment && name != attest.DependencyBuilder
+	})
+	return with(d, path, asked)
 }
 
 // TestNoTamperingIsAllowed changes documents after they were signed: whatever

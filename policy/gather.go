@@ -18,8 +18,8 @@ import (
 // what is wrong with it. Two trusted live statements that do not say the same
 // make the base Contested.
 func GatherBase(t *Trust, product string, a Artifact, p *Pool) *Base {
-	g := gathering{t.product(product), product, p.Revoked.of(product)}
-	b := &Base{Artifact: a}
+	g := newGathering(t, product, p.Revoked)
+	b := &Base{Artifact: a, under: g}
 	about := p.About(a.Manifest)
 	var contested [2]string
 	b.Statement, contested[0] = pick[attest.Base](g, attest.RoleBase, about)
@@ -32,14 +32,17 @@ func GatherBase(t *Trust, product string, a Artifact, p *Pool) *Base {
 	if e := verify.As[attest.Environment](b.Environment); e != nil {
 		b.Builder, _ = pick[attest.Provenance](g, attest.RoleBuilder, p.About(e.BuilderImage))
 	}
+	for i, e := range [...]*verify.Evidence{b.Statement, b.Provenance, b.Environment, b.Builder} {
+		b.vetted[i] = g.vet(statements[2+i].role, e)
+	}
 	return b
 }
 
 // GatherPatch picks from p the evidence about the patch a, as [GatherBase] does
 // for bases. base is the base its manifest is attached to; nil: unknown.
 func GatherPatch(t *Trust, product string, a Artifact, base *Base, p *Pool) *Patch {
-	g := gathering{t.product(product), product, p.Revoked.of(product)}
-	patch := &Patch{Artifact: a, Base: base}
+	g := newGathering(t, product, p.Revoked)
+	patch := &Patch{Artifact: a, Base: base, under: g}
 	about := p.About(a.Manifest)
 	var contested [2]string
 	patch.Statement, contested[0] = pick[attest.LivePatch](g, attest.RolePatch, about)
@@ -47,6 +50,9 @@ func GatherPatch(t *Trust, product string, a Artifact, base *Base, p *Pool) *Pat
 	patch.Contested = cmp.Or(contested[0], contested[1])
 	if s := verify.As[attest.LivePatch](patch.Statement); s != nil {
 		patch.Environment = g.environment(p.Environment(s.Environment), "")
+	}
+	for i, e := range [...]*verify.Evidence{patch.Statement, patch.Provenance} {
+		patch.vetted[i] = g.vet(statements[i].role, e)
 	}
 	return patch
 }
@@ -59,13 +65,6 @@ func (b *Base) Matches(r attest.Running) bool {
 	}
 	s := verify.As[attest.Base](b.Statement)
 	return s != nil && s.Product == r.Product && slices.Contains(s.Measurements, r.Measurement)
-}
-
-// A gathering is for one product.
-type gathering struct {
-	trust   *product
-	product string
-	revoked revoked
 }
 
 // trusts reports whether e counts here: its signer has the role, and it names

@@ -83,80 +83,64 @@ var rules = [...]rule{
 	ruleAssurance:          {"assurance", verify.LowAssurance, "host record and base are as assured as the site policy asks"},
 }
 
-// check evaluates the rule with this number: it appends what is wrong to found
-// and reports whether the rule is passed. A rule that lacks what it would look
-// at is not passed; it has nothing to tell then, because another rule tells
-// that the thing is missing.
-func (f *view) check(index int, found []Finding) (passed bool, all []Finding) {
-	switch index {
-	case ruleHostActive:
-		return f.hostActive(found)
-	case ruleHostKeyUnique:
-		return f.hostKeyUnique(found)
-	case ruleHostProduct:
-		return f.hostProduct(found)
-	case ruleTrustPolicyCurrent:
-		return f.trustCurrent(found)
-	case ruleAttested:
-		return f.attested(found)
-	case ruleLogged:
-		return f.logged(found)
-	case ruleSignersTrusted:
-		return f.signersTrusted(found)
-	case ruleNotRevoked:
-		return f.notRevoked(found)
-	case ruleNotContested:
-		return f.notContested(found)
-	case ruleProvenance:
-		return f.provenance(found)
-	case ruleSubjectsMatch:
-		return f.subjectsMatch(found)
-	case ruleRecordFresh:
-		return f.recordFresh(found)
-	case ruleRecordNewest:
-		return f.recordNewest(found)
-	case ruleBaseKnown:
-		return f.baseKnown(found)
-	case ruleEnvironmentMatch:
-		return f.environmentMatch(found)
-	case ruleBaseMatch:
-		return f.baseMatch(found)
-	case ruleFitBasis:
-		return f.fitBasis(found)
-	case ruleAssurance:
-		return f.assurance(found)
-	}
-	return false, found // a rule nobody wrote is not passed
+// allRules is what passed is when every rule is.
+const allRules = 1<<len(rules) - 1
+
+// walk evaluates every rule, in order. A rule it leaves out is not passed.
+func (f *view) walk() {
+	f.after(ruleHostActive, f.hostActive())
+	f.after(ruleHostKeyUnique, f.hostKeyUnique())
+	f.after(ruleHostProduct, f.hostProduct())
+	f.after(ruleTrustPolicyCurrent, f.trustCurrent())
+	f.after(ruleAttested, f.attested())
+	f.after(ruleLogged, f.logged())
+	f.after(ruleSignersTrusted, f.signersTrusted())
+	f.after(ruleNotRevoked, f.notRevoked())
+	f.after(ruleNotContested, f.notContested())
+	f.after(ruleProvenance, f.provenance())
+	f.after(ruleSubjectsMatch, f.subjectsMatch())
+	f.after(ruleRecordFresh, f.recordFresh())
+	f.after(ruleRecordNewest, f.recordNewest())
+	f.after(ruleBaseKnown, f.baseKnown())
+	f.after(ruleEnvironmentMatch, f.environmentMatch())
+	f.after(ruleBaseMatch, f.baseMatch())
+	f.after(ruleFitBasis, f.fitBasis())
+	f.after(ruleAssurance, f.assurance())
 }
 
-// apply evaluates a rule and signs what it found with the rule's name.
-func (f *view) apply(index int, found []Finding) (bool, []Finding) {
-	n := len(found)
-	passed, found := f.check(index, found)
-	for i := n; i < len(found); i++ {
-		found[i].Rule, found[i].Reason = rules[index].id, rules[index].reason
-		found[i].Remedy = rules[index].reason.Remedy()
+// after notes how a rule came out: it is passed where it had all it looks at,
+// and told of nothing wrong. What it lacks without telling, another rule tells.
+func (f *view) after(index int, complete bool) {
+	f.ev = nil
+	if complete && len(f.found) == f.told {
+		f.passed |= 1 << index
+		return
 	}
-	return passed && len(found) == n, found
+	f.sign(index)
 }
 
-// Decide answers for f, with every reason. An allow allocates nothing.
+// sign puts the rule's name under what it told.
+func (f *view) sign(index int) {
+	by := &rules[index]
+	for i := f.told; i < len(f.found); i++ {
+		f.found[i].Rule, f.found[i].Reason, f.found[i].Remedy = by.id, by.reason, by.reason.Remedy()
+	}
+	f.told = len(f.found)
+}
+
+// Decide answers for f, with every reason. An allow on gathered facts allocates
+// nothing.
 func Decide(f *Facts) Decision {
 	if f == nil {
 		f = new(Facts)
 	}
 	var v view
 	v.look(f)
-	var found []Finding
-	allow := true
-	for i := range rules {
-		passed, all := v.apply(i, found)
-		allow, found = allow && passed, all
-	}
-	if allow && len(found) == 0 {
+	v.walk()
+	if v.passed == allRules && len(v.found) == 0 {
 		return Decision{Allow: true, Basis: attest.FitEnvironment}
 	}
-	return Decision{Reasons: found}
+	return Decision{Reasons: v.found}
 }
 
 // Explain returns the outcome of every rule for f, in the order of Decide. A
@@ -167,10 +151,14 @@ func Explain(f *Facts) []Check {
 	}
 	var v view
 	v.look(f)
+	v.walk()
 	checks := make([]Check, len(rules))
-	for i := range rules {
-		passed, found := v.apply(i, nil)
-		checks[i] = Check{Rule: rules[i].id, Criterion: rules[i].criterion, Passed: passed, Findings: found}
+	for i, r := range rules {
+		checks[i] = Check{Rule: r.id, Criterion: r.criterion, Passed: v.passed&(1<<i) != 0}
+		for len(v.found) > 0 && v.found[0].Rule == r.id {
+			checks[i].Findings = append(checks[i].Findings, v.found[0])
+			v.found = v.found[1:]
+		}
 	}
 	return checks
 }

@@ -11,6 +11,7 @@ import (
 // Revocations are the revocations in effect, per product. Nil is not "none":
 // whoever does not know the revocations allows nothing.
 type Revocations struct {
+	id       *identity
 	products map[string]revoked
 }
 
@@ -20,7 +21,7 @@ type revoked map[attest.Digest][]*verify.Evidence
 // NewRevocations keeps those of evs that a signer with role revocation in the
 // product they name made.
 func NewRevocations(t *Trust, evs []*verify.Evidence) *Revocations {
-	r := &Revocations{products: make(map[string]revoked)}
+	r := &Revocations{id: new(identity), products: make(map[string]revoked)}
 	for _, e := range evs {
 		p := verify.As[attest.Revocation](e)
 		if p == nil || e.Subject() != p.Digest || !t.Trusted(p.Product, attest.RoleRevocation, e) {
@@ -38,6 +39,13 @@ func NewRevocations(t *Trust, evs []*verify.Evidence) *Revocations {
 // kind (attest.RevokePayload and so on); nil where there is none.
 func (r *Revocations) By(product, kind string, d attest.Digest) *verify.Evidence {
 	return r.of(product).by(d, kind)
+}
+
+func (r *Revocations) identity() *identity {
+	if r == nil {
+		return nil
+	}
+	return r.id
 }
 
 func (r *Revocations) of(product string) revoked {

@@ -11,37 +11,34 @@ import (
 
 // The rules about the host, the trust policy and the evidence in itself.
 
-func (f *view) hostActive(found []Finding) (bool, []Finding) {
-	c := compare(found)
+func (f *view) hostActive() bool {
 	switch {
 	case f.Host == nil || f.Host.ID == "":
-		c.missing("an enrolled host")
+		f.missing("an enrolled host")
 	case f.Host.State != HostActive:
-		c.differs("state", HostActive, f.Host.State)
+		f.differs("state", HostActive, f.Host.State)
 	}
-	return c.done()
+	return true
 }
 
-func (f *view) hostKeyUnique(found []Finding) (bool, []Finding) {
+func (f *view) hostKeyUnique() bool {
 	if f.Host == nil {
-		return false, found
+		return false
 	}
-	c := compare(found)
 	if f.Host.Cloned {
-		c.differs("machines that use the key of host "+f.Host.ID, "1", "2 or more")
+		f.differs("machines that use the key of host "+f.Host.ID, "1", "2 or more")
 	}
-	return c.done()
+	return true
 }
 
-func (f *view) hostProduct(found []Finding) (bool, []Finding) {
+func (f *view) hostProduct() bool {
 	if f.Host == nil {
-		return false, found
+		return false
 	}
-	c := compare(found)
 	if f.Product == "" || !slices.Contains(f.Host.Products, f.Product) {
-		c.differs("product of the host", f.Product, listed(f.Host.Products))
+		f.differs("product of the host", f.Product, listed(f.Host.Products))
 	}
-	return c.done()
+	return true
 }
 
 func listed(names []string) string {
@@ -58,156 +55,141 @@ func listed(names []string) string {
 	return all
 }
 
-func (f *view) trustCurrent(found []Finding) (bool, []Finding) {
-	c := compare(found)
+func (f *view) trustCurrent() bool {
 	switch {
 	case f.Trust == nil:
-		c.missing("a trust policy")
+		f.missing("a trust policy")
 	case f.Now.IsZero() || !f.Now.Before(f.Trust.expires):
-		c.differs("now before the trust policy expires", f.Trust.expires.UTC().Format(time.RFC3339), f.Now.UTC().Format(time.RFC3339))
-	case f.product == nil:
-		c.differs("product of the trust policy", f.Product, "")
+		f.differs("now before the trust policy expires", f.Trust.expires.UTC().Format(time.RFC3339), f.Now.UTC().Format(time.RFC3339))
+	case f.under.trust == nil:
+		f.differs("product of the trust policy", f.Product, "")
 	}
-	return c.done()
+	return true
 }
 
-func (f *view) attested(found []Finding) (bool, []Finding) {
-	c := compare(found)
+func (f *view) attested() bool {
 	if f.Patch == nil {
-		c.missing("an artifact that is a live patch")
-		return c.done()
+		f.missing("an artifact that is a live patch")
+		return true
 	}
-	chain := &f.chain
-	p, b := f.Patch, f.Patch.Base
-	c.present(&chain[0], verify.As[attest.LivePatch](p.Statement) != nil)
-	if b != nil {
-		c.present(&chain[2], verify.As[attest.Base](b.Statement) != nil)
-		c.present(&chain[4], verify.As[attest.Environment](b.Environment) != nil)
+	f.present(0, f.parts.patch != nil)
+	if f.Patch.Base != nil {
+		f.present(2, f.parts.base != nil)
+		f.present(4, f.parts.environment != nil)
 	}
-	return b != nil && len(c.found) == c.n, c.found
+	return f.Patch.Base != nil
 }
 
-func (f *view) provenance(found []Finding) (bool, []Finding) {
+func (f *view) provenance() bool {
 	if f.Patch == nil {
-		return false, found
+		return false
 	}
-	chain := &f.chain
-	c := compare(found)
-	complete := true
-	for _, i := range [...]int{1, 3, 5} {
-		l := &chain[i]
-		if l.known {
-			c.present(l, verify.As[attest.Provenance](l.evidence) != nil)
-		}
-		complete = complete && l.known
+	f.builtBy(1, f.parts.patchBuild)
+	f.builtBy(3, f.parts.baseBuild)
+	f.builtBy(5, f.parts.image)
+	return f.chain[1].known && f.chain[3].known && f.chain[5].known
+}
+
+func (f *view) builtBy(i int, p *attest.Provenance) {
+	if f.chain[i].known {
+		f.present(i, p != nil)
 	}
-	return complete && len(c.found) == c.n, c.found
 }
 
 // present asks for a statement of the right type. One that is there and not
 // proven is for another rule to tell.
-func (c *comparison) present(l *link, ok bool) {
-	switch {
+func (f *view) present(i int, ok bool) {
+	switch l := &f.chain[i]; {
 	case ok || l.evidence != nil && !l.evidence.Proven():
 	case l.evidence == nil:
-		c.missing(l.name)
+		f.missing(statements[i].name)
 	default:
-		c.ev = l.evidence
-		c.differs(l.name, "a statement of its type", l.evidence.Type())
+		f.ev = l.evidence
+		f.differs(statements[i].name, "a statement of its type", l.evidence.Type())
 	}
 }
 
-func (f *view) logged(found []Finding) (bool, []Finding) {
-	c := compare(found)
+func (f *view) logged() bool {
 	complete := true
 	for i := range f.chain {
 		l := &f.chain[i]
 		complete = complete && l.evidence != nil
 		if l.evidence != nil && !l.evidence.Proven() {
-			c.missing("proof of " + l.name)
+			f.missing("proof of " + statements[i].name)
 		}
 	}
-	return complete && len(c.found) == c.n, c.found
+	return complete
 }
 
-func (f *view) signersTrusted(found []Finding) (bool, []Finding) {
-	if f.product == nil {
-		return false, found
+func (f *view) signersTrusted() bool {
+	if f.under.trust == nil {
+		return false
 	}
-	c := compare(found)
 	complete := true
 	for i := range f.chain {
 		l := &f.chain[i]
-		if !l.evidence.Proven() {
+		if l.vetted == nil {
 			complete = false
 			continue
 		}
-		if !l.trusted {
-			c.ev = l.evidence
-			c.differs("signer of "+l.name, "role "+string(l.role)+" at "+l.evidence.Time().Format(time.RFC3339), "key "+string(l.evidence.Signer()))
+		if !l.vetted.trusted {
+			f.ev = l.evidence
+			f.differs("signer of "+statements[i].name, "role "+string(statements[i].role)+" at "+l.evidence.Time().Format(time.RFC3339), "key "+string(l.evidence.Signer()))
 		}
 	}
-	return complete && len(c.found) == c.n, c.found
+	return complete
 }
 
-func (f *view) notRevoked(found []Finding) (bool, []Finding) {
+func (f *view) notRevoked() bool {
 	if f.Patch == nil || f.Patch.Base == nil {
-		return false, found
+		return false
 	}
-	c := compare(found)
 	if f.Revoked == nil {
-		c.missing("knowledge of the product's revocations")
-		return c.done()
-	}
-	set := f.Revoked.of(f.Product)
-	if len(set) == 0 {
-		return c.done()
+		f.missing("knowledge of the product's revocations")
+		return true
 	}
 	for i := range f.chain {
-		l := &f.chain[i]
-		c.live(l.name, set.evidence(l.evidence))
+		if v := f.chain[i].vetted; v != nil && v.revoked != nil {
+			f.revoked(i, v.revoked)
+		}
 	}
-	return c.done()
+	return true
 }
 
-func (c *comparison) live(what string, by *verify.Evidence) {
-	if by == nil {
-		return
-	}
+func (f *view) revoked(i int, by *verify.Evidence) {
 	r := verify.As[attest.Revocation](by)
-	c.ev = by
-	c.differs(what, "not revoked", "revoked by "+r.Kind+" "+string(r.Digest)+": "+r.Reason)
+	f.ev = by
+	f.differs(statements[i].name, "not revoked", "revoked by "+r.Kind+" "+string(r.Digest)+": "+r.Reason)
 }
 
-func (f *view) notContested(found []Finding) (bool, []Finding) {
+func (f *view) notContested() bool {
 	if f.Patch == nil || f.Patch.Base == nil || f.Host == nil {
-		return false, found
+		return false
 	}
-	c := compare(found)
-	c.agreed("the patch", f.Patch.Contested)
-	c.agreed("the patch's base", f.Patch.Base.Contested)
+	f.agreed("the patch", f.Patch.Contested)
+	f.agreed("the patch's base", f.Patch.Base.Contested)
 	for _, b := range f.Host.Bases {
 		if b == nil || b == f.Patch.Base {
 			continue
 		}
-		c.agreed("the host's base", b.Contested)
-		c.mappedAlike(f.Patch.Base, b)
+		f.agreed("the host's base", b.Contested)
+		f.mappedAlike(f.Patch.Base, b)
 	}
-	return c.done()
+	return true
 }
 
 // mappedAlike asks that two manifests of one file, which are one base, map it
 // to one environment.
-func (c *comparison) mappedAlike(a, b *Base) {
+func (f *view) mappedAlike(a, b *Base) {
 	x, y := verify.As[attest.Base](a.Statement), verify.As[attest.Base](b.Statement)
 	if x != nil && y != nil && x.File == y.File && x.Environment != y.Environment {
-		c.ev = b.Statement
-		c.differs("environment of base file "+string(x.File.Digest), string(x.Environment), string(y.Environment))
+		f.ev = b.Statement
+		f.differs("environment of base file "+string(x.File.Digest), string(x.Environment), string(y.Environment))
 	}
 }
 
-func (c *comparison) agreed(what, contested string) {
+func (f *view) agreed(what, contested string) {
 	if contested != "" {
-		c.differs("statements about "+what, "agreed", contested)
+		f.differs("statements about "+what, "agreed", contested)
 	}
 }

@@ -12,31 +12,30 @@ const maxDifferences = 64 // findings of one comparison of environments
 // environmentMatch asks that everybody names the same environment: the digest
 // itself, its target and its builder image. Where the patch's environment is
 // not the one of the base the host runs, it tells every field.
-func (f *view) environmentMatch(found []Finding) (bool, []Finding) {
-	p, complete := &f.parts, f.complete
-	if !complete || f.Host == nil || f.Host.Record == nil || len(f.Host.Bases) == 0 {
-		return false, found
+func (f *view) environmentMatch() bool {
+	p := &f.parts
+	if !f.complete || f.Host == nil || f.Host.Record == nil || len(f.Host.Bases) == 0 {
+		return false
 	}
-	c := compare(found)
 	for _, b := range f.Host.Bases {
-		c.hostEnvironment(f, b)
+		f.hostEnvironment(b)
 	}
-	c.environmentNamed(f, p)
-	c.builderNamed(f, p)
-	c.ev = f.Patch.Base.Statement
-	c.target("base/v1", p.environment.Target, p.base.Target)
-	c.ev = nil
-	c.target("the host record", p.environment.Target, f.Host.Record.Target)
-	return c.done()
+	f.environmentNamed()
+	f.builderNamed()
+	f.ev = f.Patch.Base.Statement
+	f.target("base/v1", p.environment.Target, p.base.Target)
+	f.ev = nil
+	f.target("the host record", p.environment.Target, f.Host.Record.Target)
+	return true
 }
 
 // hostEnvironment compares the environment the patch was made in with that of
 // a base the host runs.
-func (c *comparison) hostEnvironment(f *view, b *Base) {
-	c.ev = f.Patch.Statement
-	patch := verify.As[attest.LivePatch](f.Patch.Statement)
+func (f *view) hostEnvironment(b *Base) {
+	f.ev = f.Patch.Statement
+	patch := f.parts.patch
 	if b == nil || !b.Environment.Proven() {
-		c.differs("environment of the base the host runs", "", string(patch.Environment))
+		f.differs("environment of the base the host runs", "", string(patch.Environment))
 		return
 	}
 	if b.Environment.File() == patch.Environment {
@@ -44,15 +43,15 @@ func (c *comparison) hostEnvironment(f *view, b *Base) {
 	}
 	want, got := verify.As[attest.Environment](b.Environment), f.Patch.environment()
 	if want == nil || got == nil {
-		c.differs("environment", string(b.Environment.File()), string(patch.Environment))
+		f.differs("environment", string(b.Environment.File()), string(patch.Environment))
 		return
 	}
 	for i, d := range want.Diff(got) {
 		if i == maxDifferences {
-			c.differs("environment", string(b.Environment.File()), string(patch.Environment))
+			f.differs("environment", string(b.Environment.File()), string(patch.Environment))
 			return
 		}
-		c.differs(d.Field, d.Want, d.Got)
+		f.differs(d.Field, d.Want, d.Got)
 	}
 }
 
@@ -68,47 +67,39 @@ func (p *Patch) environment() *attest.Environment {
 // environmentNamed asks every statement that names the environment for the
 // digest of the one the base authority signed. That it is the one base/v1
 // names, subjectsMatch asks.
-func (c *comparison) environmentNamed(f *view, p *parts) {
+func (f *view) environmentNamed() {
 	want := f.Patch.Base.Environment.File()
-	c.ev = f.Patch.Statement
-	c.same("environment", "livepatch/v1", string(want), string(p.patch.Environment))
-	c.ev = f.Patch.Provenance
-	c.dependency(p.patchBuild, attest.DependencyEnvironment, want)
-	c.ev = f.Patch.Base.Provenance
-	c.dependency(p.baseBuild, attest.DependencyEnvironment, want)
+	f.ev = f.Patch.Statement
+	f.same("environment", "livepatch/v1", string(want), string(f.parts.patch.Environment))
+	f.ev = f.Patch.Provenance
+	f.dependency(attest.DependencyEnvironment, want, &f.chain[1].vetted.environment)
+	f.ev = f.Patch.Base.Provenance
+	f.dependency(attest.DependencyEnvironment, want, &f.chain[3].vetted.environment)
 }
 
 // builderNamed asks the same of the builder image, the one of the environment.
 // That its provenance is about it, subjectsMatch asks.
-func (c *comparison) builderNamed(f *view, p *parts) {
-	want := p.environment.BuilderImage
-	c.ev = f.Patch.Provenance
-	c.dependency(p.patchBuild, attest.DependencyBuilder, want)
-	c.ev = f.Patch.Base.Provenance
-	c.dependency(p.baseBuild, attest.DependencyBuilder, want)
+func (f *view) builderNamed() {
+	want := f.parts.environment.BuilderImage
+	f.ev = f.Patch.Provenance
+	f.dependency(attest.DependencyBuilder, want, &f.chain[1].vetted.builder)
+	f.ev = f.Patch.Base.Provenance
+	f.dependency(attest.DependencyBuilder, want, &f.chain[3].vetted.builder)
 }
 
 // dependency asks that provenance names want as its one dependency called name.
-// It compares in place: Provenance.Dependency would make a new string.
-func (c *comparison) dependency(p *attest.Provenance, name string, want attest.Digest) {
-	named, got := 0, ""
-	for i := range p.BuildDefinition.ResolvedDependencies {
-		if d := &p.BuildDefinition.ResolvedDependencies[i]; d.Name == name {
-			named++
-			got = d.Digest["sha256"]
-		}
-	}
-	if named != 1 || got != want.Hex() || got == "" {
-		c.differs("resolvedDependencies/"+name, string(want), got)
+func (f *view) dependency(name string, want attest.Digest, got *dependency) {
+	if got.named != 1 || got.hex != want.Hex() || got.hex == "" {
+		f.differs("resolvedDependencies/"+name, string(want), got.hex)
 	}
 }
 
-func (c *comparison) target(of string, want, got attest.Target) {
+func (f *view) target(of string, want, got attest.Target) {
 	if want == got && want != (attest.Target{}) {
 		return
 	}
-	c.same("target/architecture", of, want.Architecture, got.Architecture)
-	c.same("target/byteOrder", of, want.ByteOrder, got.ByteOrder)
-	c.same("target/wordSize", of, strconv.Itoa(want.WordSize), strconv.Itoa(got.WordSize))
-	c.same("target/abi", of, want.ABI, got.ABI)
+	f.same("target/architecture", of, want.Architecture, got.Architecture)
+	f.same("target/byteOrder", of, want.ByteOrder, got.ByteOrder)
+	f.same("target/wordSize", of, strconv.Itoa(want.WordSize), strconv.Itoa(got.WordSize))
+	f.same("target/abi", of, want.ABI, got.ABI)
 }

@@ -11,6 +11,7 @@ import (
 // Trust is a trust policy in the form decisions ask it: which key may make
 // which statement about which product, when. Nil trusts nobody.
 type Trust struct {
+	id           *identity
 	envelope     attest.Digest
 	version      int64
 	expires      time.Time
@@ -58,7 +59,7 @@ func newWindow(k attest.SignerKey) window {
 // key that does not parse is trusted with nothing.
 func NewTrust(p *attest.TrustPolicy, envelope attest.Digest) *Trust {
 	t := &Trust{
-		envelope: envelope, version: p.Version, expires: p.Expires,
+		id: new(identity), envelope: envelope, version: p.Version, expires: p.Expires,
 		products: make(map[string]*product), repositories: make(map[string]*product),
 	}
 	signers := make(map[string]attest.Signer)
@@ -148,6 +149,13 @@ func (t *Trust) Signs(product string, e *verify.Evidence) bool {
 		}
 	}
 	return false
+}
+
+func (t *Trust) identity() *identity {
+	if t == nil {
+		return nil
+	}
+	return t.id
 }
 
 func (t *Trust) product(id string) *product {

@@ -5,33 +5,55 @@ import (
 	"github.com/patchfit/patchfit/verify"
 )
 
-// A view is the facts with what several rules need, looked up once. It lives on
-// the stack of Decide: rules are called by name and not through a pointer, so
-// that it stays there.
+// A view is the facts with what several rules need, looked up once, and what
+// rules found so far. It lives on the stack of Decide: rules are called by name
+// and not through a pointer, so that it stays there.
 type view struct {
 	*Facts
-	product  *product
+	under    gathering
 	chain    [links]link
 	parts    parts
-	complete bool // all of parts are there
+	complete bool   // all of parts are there
+	passed   uint32 // rules, by number
+	found    []Finding
+	told     int              // of found, what earlier rules told
+	ev       *verify.Evidence // the statement at fault, for what is found next
 }
 
 // look makes v, which is zero, the view of f.
 func (v *view) look(f *Facts) {
-	v.Facts, v.product = f, f.Trust.product(f.Product)
-	f.chain(&v.chain)
-	v.parts, v.complete = f.parts()
-	var signer attest.Digest
-	var has *grants
-	for i := range v.chain {
-		l := &v.chain[i]
-		if v.product == nil || !l.evidence.Proven() {
-			continue
+	v.Facts = f
+	if f.Patch != nil && f.Patch.under.is(f.Trust, f.Product, f.Revoked) {
+		v.under = f.Patch.under
+	} else {
+		v.under = newGathering(f.Trust, f.Product, f.Revoked)
+	}
+	v.parts.read(f)
+	v.parts.chain(f, &v.chain)
+	v.complete = v.parts.complete()
+	if f.Patch == nil {
+		return
+	}
+	v.vet(0, &f.Patch.under, f.Patch.vetted[:])
+	if b := f.Patch.Base; b != nil {
+		v.vet(2, &b.under, b.vetted[:])
+	}
+}
+
+// vet takes, for the links from first on, what was found when they were
+// gathered, where they are the same statements, gathered under the same trust
+// policy and revocations, and finds it anew where not.
+func (v *view) vet(first int, under *gathering, gathered []vetted) {
+	same := under.is(v.Trust, v.Product, v.Revoked)
+	for i := range gathered {
+		switch l := &v.chain[first+i]; {
+		case !l.evidence.Proven():
+		case same && gathered[i].of == l.evidence.Identity():
+			l.vetted = &gathered[i]
+		default:
+			anew := v.under.vet(statements[first+i].role, l.evidence)
+			l.vetted = &anew
 		}
-		if s := l.evidence.Signer(); s != signer {
-			signer, has = s, v.product.keys[s]
-		}
-		l.trusted = has.hold(l.role, l.evidence.Time())
 	}
 }
 
@@ -45,66 +67,76 @@ type parts struct {
 	image       *attest.Provenance
 }
 
-// parts returns the predicates; false where one is missing or not proven.
-func (f *Facts) parts() (p parts, complete bool) {
-	if f.Patch == nil || f.Patch.Base == nil {
-		return parts{}, false
+// read fills p, which is zero, with the predicates there are. What is missing
+// or not proven stays nil.
+func (p *parts) read(f *Facts) {
+	if f.Patch == nil {
+		return
 	}
+	p.patch = verify.As[attest.LivePatch](f.Patch.Statement)
+	p.patchBuild = verify.As[attest.Provenance](f.Patch.Provenance)
 	b := f.Patch.Base
-	p = parts{
-		patch:       verify.As[attest.LivePatch](f.Patch.Statement),
-		base:        verify.As[attest.Base](b.Statement),
-		environment: verify.As[attest.Environment](b.Environment),
-		patchBuild:  verify.As[attest.Provenance](f.Patch.Provenance),
-		baseBuild:   verify.As[attest.Provenance](b.Provenance),
-		image:       verify.As[attest.Provenance](b.Builder),
+	if b == nil {
+		return
 	}
-	complete = p.patch != nil && p.base != nil && p.environment != nil && p.patchBuild != nil && p.baseBuild != nil && p.image != nil
-	return p, complete
+	p.base = verify.As[attest.Base](b.Statement)
+	p.baseBuild = verify.As[attest.Provenance](b.Provenance)
+	p.environment = verify.As[attest.Environment](b.Environment)
+	p.image = verify.As[attest.Provenance](b.Builder)
 }
 
-// A link is one statement a decision stands on.
-type link struct {
-	name     string
-	evidence *verify.Evidence
-	role     attest.Role // who may make it
-	manifest attest.Digest
-	file     attest.Digest // "": need not name one
-	known    bool          // what it is about is known; the statement may be missing
-	trusted  bool          // its signer had the role at its time
+// complete reports whether all of them are there.
+func (p *parts) complete() bool {
+	return p.patch != nil && p.base != nil && p.environment != nil && p.patchBuild != nil && p.baseBuild != nil && p.image != nil
 }
 
 const links = 6
 
-// chain lists the statements a decision stands on, from the patch down to the
-// builder image, each with what it has to be about, in c, which is zero. What is
-// not known stays so.
-func (f *Facts) chain(c *[links]link) {
-	c[0].name, c[0].role = "livepatch/v1 of the patch", attest.RolePatch
-	c[1].name, c[1].role = "provenance of the patch", attest.RolePatch
-	c[2].name, c[2].role = "base/v1 of the base", attest.RoleBase
-	c[3].name, c[3].role = "provenance of the base", attest.RoleBase
-	c[4].name, c[4].role = "environment/v1 of the base's environment", attest.RoleBase
-	c[5].name, c[5].role = "provenance of the builder image", attest.RoleBuilder
+// statements are what a decision stands on, from the patch down to the builder
+// image, and who may make them.
+var statements = [links]struct {
+	name string
+	role attest.Role
+}{
+	{"livepatch/v1 of the patch", attest.RolePatch},
+	{"provenance of the patch", attest.RolePatch},
+	{"base/v1 of the base", attest.RoleBase},
+	{"provenance of the base", attest.RoleBase},
+	{"environment/v1 of the base's environment", attest.RoleBase},
+	{"provenance of the builder image", attest.RoleBuilder},
+}
+
+// A link is one of these statements, with what it has to be about.
+type link struct {
+	evidence *verify.Evidence
+	vetted   *vetted // nil where evidence is not proven
+	manifest attest.Digest
+	file     attest.Digest // "": need not name one
+	known    bool          // what it is about is known; the statement may be missing
+}
+
+// chain lists the links of f in c, which is zero. What is not known stays so.
+func (p *parts) chain(f *Facts, c *[links]link) {
 	if f.Patch == nil {
 		return
 	}
-	p := f.Patch
-	c[0].is(p.Statement, p.Artifact.Manifest, p.Artifact.File)
-	c[1].is(p.Provenance, p.Artifact.Manifest, p.Artifact.File)
-	if p.Base == nil {
+	a := &f.Patch.Artifact
+	c[0].is(f.Patch.Statement, a.Manifest, a.File)
+	c[1].is(f.Patch.Provenance, a.Manifest, a.File)
+	b := f.Patch.Base
+	if b == nil {
 		return
 	}
-	b := p.Base
-	c[2].is(b.Statement, b.Artifact.Manifest, b.Artifact.File)
-	c[3].is(b.Provenance, b.Artifact.Manifest, b.Artifact.File)
-	c[4].is(b.Environment, b.Artifact.Subject, "")
+	a = &b.Artifact
+	c[2].is(b.Statement, a.Manifest, a.File)
+	c[3].is(b.Provenance, a.Manifest, a.File)
+	c[4].is(b.Environment, a.Subject, "")
 	c[5].evidence = b.Builder
-	if s := verify.As[attest.Base](b.Statement); s != nil {
-		c[4].file = s.Environment
+	if p.base != nil {
+		c[4].file = p.base.Environment
 	}
-	if e := verify.As[attest.Environment](b.Environment); e != nil {
-		c[5].is(b.Builder, e.BuilderImage, "")
+	if p.environment != nil {
+		c[5].is(b.Builder, p.environment.BuilderImage, "")
 	}
 }
 
@@ -116,11 +148,13 @@ func (l *link) is(e *verify.Evidence, manifest, file attest.Digest) {
 // on: those that are there, in a fixed order.
 func (f *Facts) Evidence() []attest.Digest {
 	var all []attest.Digest
+	var p parts
 	var c [links]link
-	f.chain(&c)
-	for _, l := range c {
-		if l.evidence.Proven() {
-			all = append(all, l.evidence.Payload())
+	p.read(f)
+	p.chain(f, &c)
+	for i := range c {
+		if c[i].evidence.Proven() {
+			all = append(all, c[i].evidence.Payload())
 		}
 	}
 	return all

@@ -12,6 +12,7 @@ import (
 // they are trusted: that is asked of the trust policy, each time.
 type Evidence struct {
 	proven    bool
+	identity  *Identity
 	payload   attest.Digest // of the statement's bytes
 	bundle    attest.Digest // of the stored bundle; an address, never an identity
 	typ       string
@@ -23,6 +24,11 @@ type Evidence struct {
 	predicate any // *attest.Provenance, *attest.Base, … by typ
 }
 
+// An Identity tells the evidence of one verification from that of any other,
+// and goes where its content goes. (It has a size because things without one
+// may share an address.)
+type Identity struct{ _ byte }
+
 // orNothing lets a missing piece of evidence be asked, and say nothing.
 func (e *Evidence) orNothing() *Evidence {
 	if e == nil {
@@ -33,6 +39,11 @@ func (e *Evidence) orNothing() *Evidence {
 
 // Proven reports whether e came out of a verification.
 func (e *Evidence) Proven() bool { return e != nil && e.proven }
+
+// Identity returns that of the verification e came out of; nil where it is not
+// proven. What was found out about evidence once is true of all evidence of the
+// same identity.
+func (e *Evidence) Identity() *Identity { return e.orNothing().identity }
 
 // Payload returns the sha256 of the statement's bytes, its identity.
 func (e *Evidence) Payload() attest.Digest { return e.orNothing().payload }
@@ -61,7 +72,7 @@ func (e *Evidence) Time() time.Time { return e.orNothing().time }
 func (e *Evidence) LogIndex() int64 { return e.orNothing().logIndex }
 
 // As returns the predicate as a *T, or nil where it is of another type or
-// e is not proven.
+// e is not proven. It is what was signed, and is never changed.
 func As[T any](e *Evidence) *T {
 	if !e.Proven() {
 		return nil

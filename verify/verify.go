@@ -79,6 +79,10 @@ func (v *Verifier) Bundle(raw []byte, want Artifact) (*Evidence, error) {
 	if refusal := about(statement, want); refusal != nil {
 		return nil, refusal
 	}
+	ev.subject = want.Manifest // the same digests; kept once, they compare fastest
+	if ev.file != "" {
+		ev.file = want.File
+	}
 	return ev, nil
 }
 
@@ -113,6 +117,7 @@ func (v *Verifier) prove(raw []byte) (*Evidence, *attest.Statement, *Refusal) {
 	}
 	return &Evidence{
 		proven:    true,
+		identity:  new(Identity),
 		payload:   attest.DigestOf(b.Envelope.Payload),
 		bundle:    attest.DigestOf(raw),
 		typ:       b.Statement.Type,

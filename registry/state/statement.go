@@ -52,7 +52,7 @@ func (s *State) statementAdmitted(r ledger.Record, b *ledger.StatementAdmitted) 
 		if m == nil {
 			return nil, fmt.Errorf("bundle %s is about %s, which is not known in %s", b.Bundle, b.Subject, b.Repository)
 		}
-		st.want = verify.Artifact{Manifest: b.Subject, File: m.File}
+		st.want = verify.Artifact{Manifest: m.Artifact.Manifest, File: m.File}
 	}
 	if err := s.admit(st); err != nil {
 		return nil, fmt.Errorf("bundle %s: %w", b.Bundle, err)
