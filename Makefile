@@ -17,6 +17,7 @@ TOOLS := test/e2e
 AREAS := spine front
 LATER_AREAS := evidence build host ledger
 CLIENTS := bin/oras bin/crane bin/regctl bin/cosign
+PEERS := test/peers
 
 .PHONY: help
 help: ## list the targets
@@ -40,6 +41,7 @@ check: bin/staticcheck ## gofmt, vet, staticcheck, architecture test, docs test
 	go vet ./...
 	cd $(TOOLS) && go vet ./...
 	cd test/conformance && go vet ./... && go test ./...
+	cd $(PEERS) && go vet ./... && go test -count=1 ./...
 	bin/staticcheck ./...
 	go test -count=1 ./test/arch
 
@@ -67,8 +69,8 @@ fuzz: ## run every fuzz target for FUZZTIME
 	scripts/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: ## print one line a goal: goal <name> <measured> <wanted> met|short
-	go run ./test/bench -area $(AREA)
+bench: $(if $(filter all front,$(AREA)),setup build bin/peers bin/registry) ## print one line a goal; AREA=front ZOT=/path/to/zot for the registry beside others
+	go run ./test/bench -area $(AREA) -zot "$(ZOT)" -peers "$(PEERS_FLAGS)"
 
 .PHONY: golden
 golden: ## write vectors and golden outputs again, then show what changed
@@ -100,6 +102,14 @@ bin/cosign: $(TOOLS)/cosign/go.mod
 bin/oci-conformance: test/conformance/go.mod
 	@echo "building the OCI distribution-spec suite from the Go proxy"
 	cd test/conformance && go build -o ../../bin/oci-conformance github.com/opencontainers/distribution-spec/conformance
+
+.PHONY: bin/peers
+bin/peers:
+	cd $(PEERS) && go build -o ../../bin/peers .
+
+bin/registry: $(PEERS)/go.mod
+	@echo "building plain distribution, a peer to measure beside, from the Go proxy"
+	cd $(PEERS) && go build -o ../../bin/registry github.com/distribution/distribution/v3/cmd/registry
 
 bin/staticcheck: $(TOOLS)/go.mod
 	@echo "building staticcheck from the Go proxy"

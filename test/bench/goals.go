@@ -1,0 +1,155 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A goal is one figure of one benchmark, alone or divided by a peer's in the
+// same run. A benchmark that pairs itself with its peer reports the ratio.
+type goal struct {
+	area, name string
+	pkg        string
+	benchmark  string
+	peer       string // "" or the benchmark to divide by
+	unit       string // as `go test -bench` prints it
+	limit      float64
+	least      bool // limit is the least, not the most
+	stated     bool // no limit: the figure is stated, not judged
+}
+
+// peers is the program that measures other servers beside ours: its figures
+// come in the form of a package's benchmarks.
+const peers = "test/peers"
+
+var goals = slices.Concat(spine, front())
+
+var spine = []goal{
+	{area: "spine", name: "decide-allow-ns", pkg: "./policy", benchmark: "BenchmarkDecide/allow", unit: "ns/op", limit: 1000},
+	{area: "spine", name: "decide-allow-allocs", pkg: "./policy", benchmark: "BenchmarkDecide/allow", unit: "allocs/op", limit: 0},
+	{area: "spine", name: "verify-vs-bare-sigstore-go", pkg: "./verify", benchmark: "BenchmarkBundle", unit: "ratio", limit: 1.2},
+	{area: "spine", name: "first-decision-p50-us", pkg: "./registry/gate", benchmark: "BenchmarkFirstDecision", unit: "p50-µs", stated: true},
+	{area: "spine", name: "first-decision-p99-us", pkg: "./registry/gate", benchmark: "BenchmarkFirstDecision", unit: "p99-µs", stated: true},
+	{area: "spine", name: "log-write-p50-ms", pkg: "./ledger/tlog", benchmark: "BenchmarkLogWrite", unit: "p50-ms", limit: 150},
+}
+
+const (
+	cpuUnit  = "cpu-µs/req"
+	rateUnit = "req/s"
+)
+
+// front are the goals of the registry's front end: per row, the most processor
+// time next to zot's and a bare net/http server's, and the least throughput
+// next to zot's.
+func front() []goal {
+	var all []goal
+	for _, r := range []struct {
+		row       string
+		cpu, rate float64 // next to zot
+		bare      float64 // processor time next to net/http; 0: no goal
+	}{
+		{"manifest-tag", 0.33, 1, 1.25},
+		{"manifest-digest", 0.33, 1, 1.25},
+		{"manifest-head", 0.33, 1, 1.25},
+		{"blob-1k", 0.33, 1, 2},
+		{"blob-1m", 0.5, 1, 1.25},
+		{"blob-100m", 0.8, 1.2, 1.25},
+		{"referrers", 0.05, 1, 0},
+		{"push-1m", 0.8, 1, 0},
+		{"push-100m", 0.8, 1, 0},
+	} {
+		all = append(all, against(r.row, "cpu", "zot", cpuUnit, r.cpu), against(r.row, "rate", "zot", rateUnit, r.rate))
+		if r.bare > 0 {
+			all = append(all, against(r.row, "cpu", "bare", cpuUnit, r.bare))
+		}
+	}
+	return append(all,
+		goal{area: "front", name: "front-idle-rss-mib", pkg: peers, benchmark: figure("memory", "patchfitd"), unit: "idle-MiB", limit: 64},
+		goal{area: "front", name: "front-rss-64-parallel-100m-mib", pkg: peers, benchmark: figure("memory", "patchfitd"), unit: "peak-MiB", limit: 128},
+		goal{area: "front", name: "front-flat-few-manifests", pkg: peers, benchmark: figure("flat", "few"), unit: "manifests", stated: true},
+		goal{area: "front", name: "front-flat-many-manifests", pkg: peers, benchmark: figure("flat", "many"), unit: "manifests", stated: true},
+		flat("tag"), flat("digest"),
+		goal{area: "front", name: "front-pull-gate-vs-no-gate", pkg: "./registry", benchmark: "BenchmarkPullGateOnOff", unit: "ratio", limit: 0.97, least: true},
+	)
+}
+
+func figure(row, who string) string { return "BenchmarkFront/" + row + "/" + who }
+
+func against(row, what, peer, unit string, limit float64) goal {
+	return goal{
+		area: "front", name: "front-" + what + "-" + row + "-vs-" + peer, pkg: peers,
+		benchmark: figure(row, "patchfitd"), peer: figure(row, peer), unit: unit, limit: limit, least: what == "rate",
+	}
+}
+
+// flat says that a pull costs the same in a repository of very many manifests.
+func flat(reference string) goal {
+	row := "flat-" + reference
+	return goal{
+		area: "front", name: "front-" + row + "-many-vs-few", pkg: peers,
+		benchmark: figure(row, "many"), peer: figure(row, "few"), unit: cpuUnit, limit: 1.3,
+	}
+}
+
+// wanted says what the goal asks for: at most, or at least.
+func (g goal) wanted() string {
+	switch text := strconv.FormatFloat(g.limit, 'g', 4, 64); {
+	case g.stated:
+		return "stated"
+	case g.least:
+		return ">=" + text
+	default:
+		return text
+	}
+}
+
+func (g goal) met(v float64) bool {
+	switch {
+	case g.stated:
+		return true
+	case g.least:
+		return v >= g.limit
+	default:
+		return v <= g.limit
+	}
+}
+
+// line states the goal; what could not be measured falls short.
+func (g goal) line(f figures) string {
+	v, ok := f.median(g.benchmark, g.unit)
+	if g.peer != "" {
+		v, ok = f.ratio(g.benchmark, g.peer, g.unit)
+	}
+	switch {
+	case !ok:
+		return fmt.Sprintf("goal %s not-measured %s short", g.name, g.wanted())
+	case g.met(v):
+		return fmt.Sprintf("goal %s %.4g %s met", g.name, v, g.wanted())
+	default:
+		return fmt.Sprintf("goal %s %.4g %s short", g.name, v, g.wanted())
+	}
+}
+
+// chosen returns the goals of an area.
+func chosen(area string) []goal {
+	return slices.DeleteFunc(slices.Clone(goals), func(g goal) bool { return area != "all" && g.area != area })
+}
+
+// pattern matches the benchmarks that goals of a package need, and no others.
+func pattern(pkg string, some []goal) string {
+	var names []string
+	for _, g := range some {
+		if g.pkg == pkg {
+			name, _, _ := strings.Cut(g.benchmark, "/")
+			names = append(names, name)
+			if g.peer != "" {
+				name, _, _ = strings.Cut(g.peer, "/")
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return "^(" + strings.Join(slices.Compact(names), "|") + ")$"
+}
