@@ -72,6 +72,9 @@ func (s *blobs) ServeBlob(ctx context.Context, _ http.ResponseWriter, r *http.Re
 		return err
 	}
 	b, err := s.registry.Content.Open(ctx, known.Digest)
+	if _, ok := s.registry.State.Blob(s.name, known.Digest); err != nil && !ok {
+		return x.refuse(s.noBlob(dgst)) // taken away since it was looked up: no damage
+	}
 	if err != nil {
 		return x.unreadable(known.Digest, err)
 	}

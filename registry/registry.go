@@ -102,6 +102,15 @@ func New(c Config) (*Registry, error) {
 // Close ends the background work.
 func (g *Registry) Close() error { return g.app.Shutdown() }
 
+// Alone runs do while no blob, manifest or tag comes in: what nothing depends
+// on stays so until do returned. Reads go on. Whoever pushes waits, so do is
+// short.
+func (g *Registry) Alone(do func() error) error {
+	g.linking.Lock()
+	defer g.linking.Unlock()
+	return do()
+}
+
 // ServeHTTP answers one request.
 func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := &answer{ResponseWriter: w}

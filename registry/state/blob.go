@@ -103,10 +103,15 @@ func (s *State) blobRemoved(_ ledger.Record, b *ledger.BlobRemoved) (change, err
 	}, nil
 }
 
-// alias notes that a digest was pushed under a sha512.
+// alias notes that a digest was pushed under a sha512. Manifests that name it
+// so and came first, as those with a foreign layer may, hold it from here on.
 func (repo *repository) alias(sha512 string, d attest.Digest) {
-	if sha512 != "" {
-		repo.aliases[sha512] = d
+	if sha512 == "" {
+		return
+	}
+	repo.aliases[sha512] = d
+	for _, holder := range repo.holders[attest.Digest(sha512)] {
+		repo.holders[d] = addOnce(repo.holders[d], holder)
 	}
 }
 
@@ -161,10 +166,13 @@ func (s *State) Blobs(repository string) []Blob {
 
 // Stored reports whether a blob is in any repository, served or not: then its
 // bytes have to stay.
-func (s *State) Stored(d attest.Digest) bool {
+func (s *State) Stored(d attest.Digest) bool { return s.Copies(d) > 0 }
+
+// Copies returns how many repositories, served or not, a blob is in.
+func (s *State) Copies(d attest.Digest) int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.copies[d] > 0
+	return s.copies[d]
 }
 
 // Usage returns the bytes of the blobs in a repository, in all and those that
