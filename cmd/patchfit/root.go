@@ -44,7 +44,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.ca, "ca", "", "PEM certificates that vouch for the server (with login or --token-file)")
 	root.AddCommand(
 		a.keygenCommand(), a.loginCommand(), a.trustCommand(), a.adminCommand(), a.robotCommand(), a.envCommand(), a.publishCommand(),
-		a.treeCommand(), a.lsCommand(), a.rmCommand(),
+		a.treeCommand(), a.lsCommand(), a.rmCommand(), a.mirrorCommand(),
 		a.attestCommand(), a.revokeCommand(), a.verifyCommand(), a.whyCommand(), a.auditCommand(),
 		a.completionCommand(), a.manCommand(),
 	)

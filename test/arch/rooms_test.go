@@ -21,6 +21,7 @@ var may = map[string][]string{
 	"internal/serverconfig":      {"internal/strictjson"},
 	"internal/config":            {"internal/keyfile", "internal/strictjson", "attest", "registry/assertion", "registry/api"},
 	"internal/publish":           {"internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "registry/api", "build"},
+	"internal/mirror":            {"internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "policy", "registry/api"},
 
 	"attest": {"internal/strictjson"},
 
