@@ -37,6 +37,7 @@ check: bin/staticcheck ## gofmt, vet, staticcheck, architecture test, docs test
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "not gofmt'ed (run gofmt -w on them):"; echo "$$bad"; exit 1; fi
 	go vet ./...
 	cd $(TOOLS) && go vet ./...
+	cd test/s3 && go vet ./...
 	bin/staticcheck ./...
 	go test -count=1 ./test/arch
 
@@ -45,11 +46,12 @@ race: setup ## run every test under the race detector (needs cgo)
 	CGO_ENABLED=1 go test -race -short -timeout 40m ./...
 
 .PHONY: e2e
-e2e: setup build bin/oras ## run the built programs end to end; AREA=spine for one area
+e2e: setup build bin/oras bin/versitygw ## run the built programs end to end; AREA=spine for one area
 	@case " all spine " in *" $(AREA) "*) ;; *) \
 	  case " $(LATER_AREAS) " in *" $(AREA) "*) echo "make e2e: area $(AREA) belongs to later work and has no test yet" >&2; exit 1;; esac; \
 	  echo "make e2e: no area $(AREA); areas: all spine $(LATER_AREAS)" >&2; exit 2;; esac
 	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 30m ./... | (cd $(CURDIR) && go run ./test/report)
+	@case "$(AREA)" in all|front) cd test/s3 && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 30m ./... | (cd $(CURDIR) && go run ./test/report);; esac
 
 .PHONY: conformance
 conformance: ## (later work) the OCI distribution-spec suite against patchfitd
@@ -83,6 +85,10 @@ setup:
 bin/oras: $(TOOLS)/go.mod
 	@echo "building oras, an unmodified OCI client, from the Go proxy"
 	cd $(TOOLS) && go build -o ../../bin/oras oras.land/oras/cmd/oras
+
+bin/versitygw: test/s3/go.mod
+	@echo "building versitygw, an S3 server, from the Go proxy"
+	cd test/s3 && go build -o ../../bin/versitygw github.com/versity/versitygw/cmd/versitygw
 
 bin/staticcheck: $(TOOLS)/go.mod
 	@echo "building staticcheck from the Go proxy"
