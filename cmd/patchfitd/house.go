@@ -98,6 +98,9 @@ func (h *house) readConfig(path string) error {
 	if h.config, err = serverconfig.Load(b); err != nil {
 		return fmt.Errorf("reading the configuration %s: %w", path, err)
 	}
+	if h.config.Storage.Kind == serverconfig.Bucket {
+		return hinted{fmt.Errorf("the configuration %s wants blobs in a bucket, which this version cannot do", path), "leave storage out: blobs are then on the disk below data"}
+	}
 	h.site = policy.DefaultSite()
 	if h.config.SitePolicy == "" {
 		return nil

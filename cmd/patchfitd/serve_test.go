@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -109,5 +110,21 @@ func TestPlainHTTPOnlyOnLoopback(t *testing.T) {
 	defer c.Close()
 	if line, err := bufio.NewReader(c).ReadString('\n'); line != "hello\n" || err != nil {
 		t.Errorf("read %q, %v", line, err)
+	}
+}
+
+// TestBucketsAreRefused does not take a configuration for blobs in a bucket and
+// put them on the disk.
+func TestBucketsAreRefused(t *testing.T) {
+	c := testConfig(t, "127.0.0.1:0")
+	c.Storage = serverconfig.Storage{Kind: serverconfig.Bucket, S3: serverconfig.S3{
+		Endpoint: "https://s3.example.org", Region: "us-east-1", Bucket: "patches",
+	}}
+	path := filepath.Join(t.TempDir(), "patchfitd.yaml")
+	if err := c.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := new(house).readConfig(path); err == nil || !strings.Contains(err.Error(), "bucket") {
+		t.Errorf("read with %v", err)
 	}
 }
