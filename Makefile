@@ -42,6 +42,7 @@ check: bin/staticcheck ## gofmt, vet, staticcheck, architecture test, docs test
 	cd $(TOOLS) && go vet ./...
 	cd test/conformance && go vet ./... && go test ./...
 	cd $(PEERS) && go vet ./... && go test -count=1 ./...
+	cd test/s3 && go vet ./...
 	bin/staticcheck ./...
 	go test -count=1 ./test/arch
 
@@ -50,11 +51,12 @@ race: setup ## run every test under the race detector (needs cgo)
 	CGO_ENABLED=1 go test -race -short -timeout 40m ./...
 
 .PHONY: e2e
-e2e: setup build $(if $(filter spine,$(AREA)),bin/oras,clients $(CLIENTS)) ## run the built programs end to end; AREA=spine or front for one area
+e2e: setup build $(if $(filter spine,$(AREA)),bin/oras,clients $(CLIENTS) bin/versitygw) ## run the built programs end to end; AREA=spine or front for one area
 	@case " all $(AREAS) " in *" $(AREA) "*) ;; *) \
 	  case " $(LATER_AREAS) " in *" $(AREA) "*) echo "make e2e: area $(AREA) belongs to later work and has no test yet" >&2; exit 1;; esac; \
 	  echo "make e2e: no area $(AREA); areas: all $(AREAS) $(LATER_AREAS)" >&2; exit 2;; esac
 	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 30m $(if $(filter-out all,$(AREA)),-run '(?i)^Test$(AREA)') ./... | (cd $(CURDIR) && go run ./test/report)
+	@case "$(AREA)" in all|front) cd test/s3 && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 30m ./... | (cd $(CURDIR) && go run ./test/report);; esac
 
 .PHONY: conformance
 conformance: setup build bin/oras bin/oci-conformance ## run the OCI distribution-spec suite, with all defaults, with and without gated content
@@ -110,6 +112,10 @@ bin/peers:
 bin/registry: $(PEERS)/go.mod
 	@echo "building plain distribution, a peer to measure beside, from the Go proxy"
 	cd $(PEERS) && go build -o ../../bin/registry github.com/distribution/distribution/v3/cmd/registry
+
+bin/versitygw: test/s3/go.mod
+	@echo "building versitygw, an S3 server, from the Go proxy"
+	cd test/s3 && go build -o ../../bin/versitygw github.com/versity/versitygw/cmd/versitygw
 
 bin/staticcheck: $(TOOLS)/go.mod
 	@echo "building staticcheck from the Go proxy"

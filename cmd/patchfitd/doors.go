@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -69,12 +70,12 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 func (h *house) registry(who *auth.Authority) (http.Handler, error) {
 	g := gate.New(h.state, h.journal, &gate.Options{Logger: h.logger})
 	h.closers = append(h.closers, g.Close)
-	disk, err := content.OpenDisk(h.path(registryDir))
+	backend, err := h.blobs(context.Background())
 	if err != nil {
 		return nil, err
 	}
 	oci, err := registry.New(registry.Config{
-		Content: content.New(disk, nil), State: h.state, Gate: g, Admit: admit.New(h.state),
+		Content: content.New(backend, nil), State: h.state, Gate: g, Admit: admit.New(h.state),
 		Store: h.store, Journal: h.journal, Logger: h.logger,
 	})
 	if err != nil {

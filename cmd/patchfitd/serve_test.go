@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -109,5 +110,24 @@ func TestPlainHTTPOnlyOnLoopback(t *testing.T) {
 	defer c.Close()
 	if line, err := bufio.NewReader(c).ReadString('\n'); line != "hello\n" || err != nil {
 		t.Errorf("read %q, %v", line, err)
+	}
+}
+
+// TestBucketOutOfReach does not put on the disk what is meant for a bucket.
+func TestBucketOutOfReach(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close() // nobody listens there
+	t.Setenv("AWS_ACCESS_KEY_ID", "id")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	c := testConfig(t, "127.0.0.1:0")
+	c.Storage = serverconfig.Storage{Kind: serverconfig.Bucket, S3: serverconfig.S3{
+		Endpoint: "http://" + l.Addr().String(), Region: "us-east-1", Bucket: "patches",
+	}}
+	h := &house{config: c, logger: slog.New(slog.DiscardHandler)}
+	if b, err := h.blobs(t.Context()); b != nil || err == nil || !strings.Contains(err.Error(), "bucket") {
+		t.Errorf("%v, %v", b, err)
 	}
 }

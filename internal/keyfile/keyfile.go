@@ -119,6 +119,20 @@ func LoadSecret(path string) ([]byte, error) {
 	return secret, nil
 }
 
+// LoadLine reads a secret somebody else made: one line of printable ASCII
+// without spaces.
+func LoadLine(path string) (string, error) {
+	b, err := read(path)
+	if err != nil {
+		return "", err
+	}
+	line := strings.TrimSuffix(string(b), "\n")
+	if line == "" || strings.ContainsFunc(line, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", fmt.Errorf("key file %s is not one line of printable characters", path)
+	}
+	return line, nil
+}
+
 // read returns a file only its owner can read. The mode is that of the file
 // that was opened, whatever happens to its name meanwhile.
 func read(path string) ([]byte, error) {

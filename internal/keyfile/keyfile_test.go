@@ -119,6 +119,31 @@ func TestSecret(t *testing.T) {
 	}
 }
 
+func TestLine(t *testing.T) {
+	for content, want := range map[string]string{
+		"AKIA/x+y=\n": "AKIA/x+y=", "bare": "bare",
+		"": "", "\n": "", "two\nlines\n": "", "a b\n": "", "cr\r\n": "", "ümlaut": "",
+	} {
+		path := at(t)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := LoadLine(path)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: got %q, %v", content, got, err)
+		}
+		if err != nil && len(content) > 1 && strings.Contains(err.Error(), strings.TrimSpace(content)) {
+			t.Errorf("the error shows the secret: %v", err)
+		}
+		if err := os.Chmod(path, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadLine(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+			t.Errorf("readable by others: %v", err)
+		}
+	}
+}
+
 func TestNoKeyAtAll(t *testing.T) {
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {

@@ -34,6 +34,8 @@ type Config struct {
 	// Origin names the log in its checkpoints. It is a host name and never
 	// changes: another origin is another log.
 	Origin string `json:"origin"`
+	// Storage says where blobs are; left out, on the disk below Data.
+	Storage Storage `json:"storage,omitzero"`
 	// SitePolicy is the file of the site's minimums (docs/spec/site-policy.md);
 	// the defaults where it is left out.
 	SitePolicy string `json:"sitePolicy,omitzero"`
@@ -82,7 +84,7 @@ func BaseURL(c *Config, addr string) string {
 
 // Check reports the first thing in c that no server could run with.
 func (c *Config) Check() error {
-	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications} {
+	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications, c.Storage.check} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -129,6 +131,11 @@ func (c *Config) checkPaths() error {
 	paths := []path{{"data", c.Data}}
 	if c.TLS != (TLS{}) {
 		paths = append(paths, path{"tls.certificate", c.TLS.Certificate}, path{"tls.key", c.TLS.Key})
+	}
+	for key, value := range c.Storage.S3.files() {
+		if *value != "" {
+			paths = append(paths, path{key, *value})
+		}
 	}
 	if c.SitePolicy != "" {
 		paths = append(paths, path{"sitePolicy", c.SitePolicy})

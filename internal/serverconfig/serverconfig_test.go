@@ -51,6 +51,82 @@ func TestSample(t *testing.T) {
 	}
 }
 
+const bucket = `
+storage:
+  kind: s3
+  s3:
+    endpoint: https://s3.example.org
+    region: us-east-1
+    bucket: patches
+    prefix: prod
+    accessKeyFile: /etc/patchfit/s3-access
+    secretKeyFile: /etc/patchfit/s3-secret
+`
+
+func TestLoadStorage(t *testing.T) {
+	full := S3{
+		Endpoint: "https://s3.example.org", Region: "us-east-1", Bucket: "patches", Prefix: "prod",
+		AccessKeyFile: "/etc/patchfit/s3-access", SecretKeyFile: "/etc/patchfit/s3-secret",
+	}
+	for file, want := range map[string]Storage{
+		"":                        {},
+		"storage: {kind: disk}\n": {Kind: Disk},
+		bucket:                    {Kind: Bucket, S3: full},
+		"storage: {kind: s3, s3: {endpoint: 'http://127.0.0.1:9', region: r, bucket: b, virtualHost: true, caFile: /ca}}\n": {
+			Kind: Bucket, S3: S3{Endpoint: "http://127.0.0.1:9", Region: "r", Bucket: "b", VirtualHost: true, CAFile: "/ca"},
+		},
+	} {
+		c, err := Load([]byte(good + file))
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		if diff := cmp.Diff(want, c.Storage); diff != "" {
+			t.Errorf("%s: %s", file, diff)
+		}
+	}
+}
+
+func TestLoadRefusesStorage(t *testing.T) {
+	swap := func(from, to string) string {
+		if !strings.Contains(bucket, from) {
+			t.Fatalf("%q is not in the bucket's section", from)
+		}
+		return strings.Replace(bucket, from, to, 1)
+	}
+	for name, tc := range map[string]struct{ file, want string }{
+		"no kind":          {swap("  kind: s3\n", ""), "/storage/kind: missing"},
+		"empty kind":       {swap("kind: s3", "kind: ''"), "storage.kind is not s3"},
+		"other kind":       {swap("kind: s3", "kind: gcs"), "neither disk nor s3"},
+		"disk with bucket": {swap("kind: s3", "kind: disk"), "storage.kind is not s3"},
+		"s3 without":       {"storage: {kind: s3}\n", "does not say which bucket"},
+		"null s3":          {"storage: {kind: s3, s3: }\n", "/storage/s3: null"},
+		"unknown key":      {bucket + "    secretKey: hunter2\n", "/storage/s3/secretKey: unknown member"},
+		"key twice":        {bucket + "    bucket: other\n", "not strict YAML"},
+		"no endpoint":      {swap("    endpoint: https://s3.example.org\n", ""), "/storage/s3/endpoint: missing"},
+		"plain endpoint":   {swap("https://", "http://"), "must be https"},
+		"other scheme":     {swap("https://", "ftp://"), "must be https"},
+		"path":             {swap("example.org", "example.org/bucket"), "endpoint"},
+		"user":             {swap("https://", "https://me:pw@"), "endpoint"},
+		"no region":        {swap("us-east-1", "''"), "region"},
+		"no bucket":        {swap("patches", "''"), "bucket"},
+		"one key file":     {swap("    secretKeyFile: /etc/patchfit/s3-secret\n", ""), "name both"},
+		"relative key":     {swap("/etc/patchfit/s3-secret", "s3-secret"), "storage.s3.secretKeyFile"},
+		"relative ca":      {bucket + "    caFile: ca.pem\n", "storage.s3.caFile"},
+		"string for bool":  {bucket + "    virtualHost: 'yes'\n", "/storage/s3/virtualHost"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := Load([]byte(good + tc.file))
+			if err == nil {
+				t.Fatalf("accepted as %+v", c)
+			}
+			if !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %q, want it to name %q", err, tc.want)
+			}
+		})
+	}
+}
+
 func TestLoadPlainOnLoopback(t *testing.T) {
 	for _, listen := range []string{"127.0.0.1:0", "[::1]:5000", "localhost:5000"} {
 		file := "listen: '" + listen + "'\nurl: http://127.0.0.1:5000\ndata: /d\norigin: localhost\n"
@@ -68,6 +144,9 @@ func TestWrite(t *testing.T) {
 		"plain": {Listen: "127.0.0.1:0", Data: "data", Origin: "patchfit.localhost"},
 		"tls": {Listen: "192.0.2.1:443", Data: "data", Origin: "a.example", TLS: TLS{Certificate: "c", Key: "k"}, SitePolicy: "s",
 			Notifications: []Notification{{Name: "a", URL: "https://x", Secrets: []string{"/s"}, Timeout: Duration(90 * time.Second)}}},
+		"s3": {Listen: "127.0.0.1:0", Data: "data", Origin: "a.example", Storage: Storage{Kind: Bucket, S3: S3{
+			Endpoint: "https://s3.example", Region: "r", Bucket: "bbb", AccessKeyFile: "a", SecretKeyFile: "s",
+		}}},
 	} {
 		if err := c.Write(path); err != nil {
 			t.Fatalf("%s: %v", name, err)

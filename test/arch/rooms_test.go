@@ -42,6 +42,7 @@ var may = map[string][]string{
 	"policy":            {"internal/strictjson", "attest", "ledger", "verify"},
 	"policy/policytest": {"attest", "ledger", "verify", "verify/verifytest", "policy"},
 
+	"registry/content/s3":      {"internal/keyfile"},
 	"registry/assertion":       {"internal/strictjson", "attest"},
 	"registry/api":             {"internal/strictjson", "attest", "ledger", "policy", "verify", "registry/assertion"},
 	"registry/state":           {"internal/strictjson", "attest", "ledger", "ledger/index", "verify", "policy"},

@@ -1,0 +1,226 @@
+// Package s3 runs the S3 driver against a real S3 server on this machine:
+// distribution's own contract suite, large uploads, and every request broken
+// in every way a network knows. It is a module of its own so that neither the
+// server nor the suite is part of the product.
+package s3
+
+import (
+	"context"
+	"crypto/rand"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/patchfit/patchfit/registry/content/s3"
+)
+
+// server is the address of the S3 server, which keeps its buckets on disk.
+var server string
+
+const (
+	access = "patchfit-test"
+	secret = "not-much-of-a-secret"
+	region = "us-east-1"
+)
+
+func TestMain(m *testing.M) {
+	runtime.LockOSThread() // the server dies with the thread that started it
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	// Most of these tests wait for deadlines, not for the processor.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "patchfit-s3-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	os.Setenv("AWS_ACCESS_KEY_ID", access)
+	os.Setenv("AWS_SECRET_ACCESS_KEY", secret)
+	stop, err := serve(dir)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer stop()
+	return m.Run()
+}
+
+// serve starts versitygw on a directory and waits until it answers.
+func serve(dir string) (stop func(), err error) {
+	bin := os.Getenv("PATCHFIT_BIN")
+	if bin == "" {
+		bin = filepath.Join("..", "..", "bin")
+	}
+	bin = filepath.Join(bin, "versitygw")
+	if _, err := os.Stat(bin); err != nil {
+		return nil, fmt.Errorf("versitygw is not built: run make bin/versitygw")
+	}
+	for range 5 { // the free port may be taken meanwhile
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		cmd := exec.Command(bin, "--port", port, "--quiet", "posix", dir)
+		cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+access, "ROOT_SECRET_KEY="+secret)
+		cmd.Stderr = os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // tests may die of a timeout
+		if err := cmd.Start(); err != nil {
+			return nil, err
+		}
+		exited := make(chan struct{})
+		go func() { _ = cmd.Wait(); close(exited) }()
+		stop := func() { _ = cmd.Process.Kill(); <-exited }
+		if answers("http://"+port, exited) {
+			server = "http://" + port
+			return stop, nil
+		}
+		stop()
+	}
+	return nil, fmt.Errorf("versitygw did not start")
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+func answers(url string, exited chan struct{}) bool {
+	deadline := time.After(30 * time.Second)
+	for {
+		if resp, err := http.Get(url); err == nil {
+			resp.Body.Close()
+			return true
+		}
+		select {
+		case <-exited:
+			return false
+		case <-deadline:
+			return false
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// raw is the same server without our driver, to look behind its back.
+func raw() *awss3.Client {
+	return awss3.New(awss3.Options{
+		BaseEndpoint: &server, Region: region, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(access, secret, ""),
+	})
+}
+
+// newBucket makes a bucket and removes it with all that is in it.
+func newBucket(t *testing.T) string {
+	t.Helper()
+	bucket := "b-" + strings.ToLower(rand.Text())
+	if _, err := raw().CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: &bucket}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { empty(t, bucket) })
+	return bucket
+}
+
+func empty(t *testing.T, bucket string) {
+	ctx, c := context.Background(), raw()
+	for _, u := range openUploads(t, bucket) {
+		key, id, _ := strings.Cut(u, " ")
+		if _, err := c.AbortMultipartUpload(ctx, &awss3.AbortMultipartUploadInput{Bucket: &bucket, Key: &key, UploadId: &id}); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, key := range keys(t, bucket) {
+		if _, err := c.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := c.DeleteBucket(ctx, &awss3.DeleteBucketInput{Bucket: &bucket}); err != nil {
+		t.Error(err)
+	}
+}
+
+// keys lists every object of the bucket, ours and others.
+func keys(t *testing.T, bucket string) []string {
+	t.Helper()
+	var all []string
+	for p := awss3.NewListObjectsV2Paginator(raw(), &awss3.ListObjectsV2Input{Bucket: &bucket}); p.HasMorePages(); {
+		page, err := p.NextPage(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range page.Contents {
+			all = append(all, *o.Key)
+		}
+	}
+	return all
+}
+
+// openUploads lists the multipart uploads nobody ended, as "key id".
+func openUploads(t *testing.T, bucket string) []string {
+	t.Helper()
+	var all []string
+	out, err := raw().ListMultipartUploads(context.Background(), &awss3.ListMultipartUploadsInput{Bucket: &bucket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if aws.ToBool(out.IsTruncated) {
+		t.Fatal("more open uploads than one page")
+	}
+	for _, u := range out.Uploads {
+		all = append(all, *u.Key+" "+*u.UploadId)
+	}
+	return all
+}
+
+// quick are options for tests: the smallest parts, and no long waits.
+func quick() *s3.Options {
+	return &s3.Options{PartSize: 5 << 20, CopySize: 5 << 20, Backoff: time.Millisecond}
+}
+
+// open returns a driver on a bucket through an address, and closes it.
+func open(t *testing.T, address, bucket string, o *s3.Options) *s3.Driver {
+	t.Helper()
+	d, err := s3.New(t.Context(), s3.Config{Endpoint: address, Region: region, Bucket: bucket, Prefix: "pre/fix"}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return d
+}
+
+// settles fails when, a while after f, more goroutines run than before it.
+func settles(t *testing.T, f func()) {
+	t.Helper()
+	before := runtime.NumGoroutine()
+	f()
+	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
