@@ -95,6 +95,11 @@ func (s *site) verifies(t *testing.T, digest attest.Digest) {
 	offline := append(mine, "--trust-policy", "policy.signed.json", "--roots", string(s.roots))
 	ok(t, append([]string{"verify", "patch.so"}, offline...)...)
 	ok(t, append([]string{"verify", ref}, offline...)...)
+	patch, err := os.ReadFile("patch.so")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ok(t, append([]string{"verify", string(attest.DigestOf(patch))}, offline...)...)
 	fails(t, exitUnproven, "SUBJECT_MISMATCH", append([]string{"verify", "a.so"}, offline...)...)
 	fails(t, exitUnproven, "SUBJECT_MISMATCH", append([]string{"verify", repository + "@" + string(attest.DigestOf(nil))}, offline...)...)
 	fails(t, exitUnproven, "pinned are", append([]string{"verify", "patch.so", "--trust-policy", "policy.signed.json", "--roots", string(attest.DigestOf(nil))}, mine...)...)

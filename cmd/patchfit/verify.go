@@ -24,14 +24,16 @@ type verifyFlags struct {
 	roots   string
 	product string
 	typ     string
+	root    rootFlags
 }
 
 func (a *app) verifyCommand() *cobra.Command {
 	var v verifyFlags
 	cmd := &cobra.Command{
-		Use:     "verify FILE|REFERENCE [--bundle FILE...] --trust-policy FILE --roots DIGEST",
-		Short:   "verify the statements about a file or artifact, with a trust policy you pin",
-		Example: "  patchfit verify fix.so --bundle fix.sigstore.json --trust-policy policy.signed.json --roots sha256:9b1f…",
+		Use:   "verify FILE|DIGEST|REFERENCE [--bundle FILE...] (--trust-policy FILE | --trusted-root FILE) ...",
+		Short: "verify the statements about a file or artifact, by what you pin",
+		Example: `  patchfit verify fix.so --bundle fix.sigstore.json --trust-policy policy.signed.json --roots sha256:9b1f…
+  patchfit verify fix.so --bundle fix.sigstore.json --trusted-root trusted_root.json --key release.pem.pub`,
 		Long: `Verify every statement about a file, or about an artifact by its digest: whose
 signature it is, that it is logged and timestamped, what it is about, and
 whether its signer has the role for it in the product.
@@ -40,11 +42,18 @@ With --bundle and --trust-policy nothing is asked of any network. For a
 reference without --bundle the bundles are fetched from the server; without
 --trust-policy the server's is taken if its roots are the ones pinned at login.
 
+With --trusted-root any Sigstore bundle is verified, by a key or by the identity
+in a certificate: a v0.1 to v0.3 bundle whose log entry is of Rekor v1 or v2, over
+a statement or a bare signature. The answer says which log it is in.
+
 What needs a host to decide, and revocations, is not asked here: see why.`,
-		Args: exactly("FILE or REFERENCE"),
+		Args: exactly("FILE, DIGEST or REFERENCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (v.policy == "") != (v.roots == "") {
 				return usageError{errors.New("--trust-policy and --roots go together"), "the roots' digest is what makes the policy yours: patchfit trust show prints it"}
+			}
+			if err := v.root.check(&v); err != nil {
+				return err
 			}
 			return a.verify(cmd.Context(), &v, args[0])
 		},
@@ -55,6 +64,10 @@ What needs a host to decide, and revocations, is not asked here: see why.`,
 	f.StringVar(&v.roots, "roots", "", "digest of the roots the policy has to have")
 	f.StringVar(&v.product, "product", "", "product id (default: the one in the reference's repository, or the only one)")
 	f.StringVar(&v.typ, "type", "", "ask for a statement of this type: a URI or a short name")
+	f.StringVar(&v.root.file, "trusted-root", "", "Sigstore trusted root to go by in place of a trust policy")
+	f.StringVar(&v.root.key, "key", "", "public key that has to have signed (with --trusted-root)")
+	f.StringVar(&v.root.identity, "certificate-identity", "", "identity in the signer's certificate (with --trusted-root)")
+	f.StringVar(&v.root.issuer, "certificate-oidc-issuer", "", "who told the certificate authority that identity (with --trusted-root)")
 	return cmd
 }
 
@@ -112,6 +125,9 @@ func (a *app) verify(ctx context.Context, v *verifyFlags, what string) error {
 	sub, bundles, s, err := a.gather(ctx, v, what)
 	if err != nil {
 		return err
+	}
+	if v.root.file != "" {
+		return a.byRoot(v, sub, bundles)
 	}
 	p, err := v.trust(ctx, s)
 	if err != nil {
@@ -189,10 +205,14 @@ func (a *app) fetchSubject(ctx context.Context, ref reference, bundles []named) 
 	return sub, bundles, s, nil
 }
 
-// fileSubject hashes a file; nil where there is none of that name.
+// fileSubject hashes a file; nil where there is none of that name. What is no
+// file and a whole digest, is the digest of one.
 func fileSubject(path string) (*subject, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
+		if d, err := attest.ParseDigest(path); err == nil {
+			return &subject{name: path, artifact: verify.Artifact{File: d}}, nil
+		}
 		return nil, nil
 	}
 	if err != nil {

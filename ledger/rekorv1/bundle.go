@@ -184,14 +184,14 @@ func canonicalKey(pem []byte) ([]byte, error) {
 // message takes the digest from the caller: the bundle's own is a hint.
 func (s *signed) message(m *protocommon.MessageSignature, digest attest.Digest) *Refusal {
 	if digest == "" {
-		return refuse(OtherContent, "the bundle has a bare signature, and no artifact was given")
+		return refuse(OtherArtifact, "the bundle has a bare signature, and no artifact was given")
 	}
 	hint := m.GetMessageDigest()
 	if hint != nil && hint.GetAlgorithm() != protocommon.HashAlgorithm_SHA2_256 {
-		return refuse(OtherContent, "the bundle signs a %s digest, the artifact is known by its sha256", hint.GetAlgorithm())
+		return refuse(OtherArtifact, "the bundle signs a %s digest, the artifact is known by its sha256", hint.GetAlgorithm())
 	}
 	if hint != nil && attest.DigestFromSum(hint.GetDigest()) != digest {
-		return refuse(OtherContent, "the bundle says it signs sha256:%x, the artifact is %s", hint.GetDigest(), digest)
+		return refuse(OtherArtifact, "the bundle says it signs sha256:%x, the artifact is %s", hint.GetDigest(), digest)
 	}
 	s.digest, s.signature = string(digest), m.GetSignature()
 	return s.short()

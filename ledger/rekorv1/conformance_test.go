@@ -54,13 +54,13 @@ var conforming = map[string]rekorv1.Reason{
 	"invalid-inclusion-proof_fail":                  rekorv1.NoProof,
 	"managed-key-no-key_fail":                       rekorv1.NoKey,
 	"managed-key-wrong-key_fail":                    rekorv1.NoKey, // it is no point of its curve
-	"message-digest-mismatch_fail":                  rekorv1.OtherContent,
+	"message-digest-mismatch_fail":                  rekorv1.OtherArtifact,
 	"set-invalid-signature_fail":                    rekorv1.BadPromise,
 	"signature-mismatch_fail":                       rekorv1.OtherSignature,
 	"wrong-hashedrekord-artifact_fail":              rekorv1.OtherContent,
 	"wrong-hashedrekord-cert-and-sig_fail":          rekorv1.OtherKey,
 	"wrong-hashedrekord-entry_fail":                 rekorv1.OtherContent,
-	"wrong-material_fail":                           rekorv1.OtherContent,
+	"wrong-material_fail":                           rekorv1.OtherArtifact,
 }
 
 // TestSigstoreConformance runs the Sigstore project's cases through this

@@ -20,6 +20,8 @@ const (
 
 	// The bundle names a key, and none was given.
 	NoKey Reason = "no-key"
+	// The bundle signs something else than the artifact.
+	OtherArtifact Reason = "other-artifact"
 	// The entry is over something else than the bundle signs.
 	OtherContent Reason = "other-content"
 	// The entry is by another key or certificate than the bundle's.
@@ -57,7 +59,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Malformed, TooLarge, UnknownKind, OtherKind, InvalidEntry,
-		NoKey, OtherContent, OtherKey, OtherSignature, BadSignature, OtherEntry,
+		NoKey, OtherArtifact, OtherContent, OtherKey, OtherSignature, BadSignature, OtherEntry,
 		UnknownLog, NoProof, BadProof, BadCheckpoint, OtherCheckpoint, BadPromise, LogKeyExpired, CertificateExpired,
 		Panicked,
 	}

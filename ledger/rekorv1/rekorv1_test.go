@@ -251,8 +251,8 @@ func TestWant(t *testing.T) {
 		want       rekorv1.Want
 		reason     rekorv1.Reason
 	}{
-		{"another artifact", "hashedrekord", rekorv1.Want{Digest: want.Digest[:len(want.Digest)-1] + "0", Key: want.Key}, rekorv1.OtherContent},
-		{"no artifact", "hashedrekord", rekorv1.Want{Key: want.Key}, rekorv1.OtherContent},
+		{"another artifact", "hashedrekord", rekorv1.Want{Digest: want.Digest[:len(want.Digest)-1] + "0", Key: want.Key}, rekorv1.OtherArtifact},
+		{"no artifact", "hashedrekord", rekorv1.Want{Key: want.Key}, rekorv1.OtherArtifact},
 		{"no key", "dsse", rekorv1.Want{Digest: want.Digest}, rekorv1.NoKey},
 		{"a key that is none", "dsse", rekorv1.Want{Digest: want.Digest, Key: []byte("key")}, rekorv1.NoKey},
 		{"another key", "dsse", rekorv1.Want{Digest: want.Digest, Key: pem(t, ecKey(t))}, rekorv1.OtherKey},

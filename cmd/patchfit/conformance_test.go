@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/patchfit/patchfit/attest"
+)
+
+// The identity the suite's bundles are signed by, unless the case says another.
+const (
+	beaconIdentity = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main"
+	beaconIssuer   = "https://token.actions.githubusercontent.com"
+)
+
+// TestSigstoreConformance runs the Sigstore project's bundle cases, of Rekor v1
+// and v2, through the program, with the artifact and with its digest: a folder
+// ending in _fail is refused with exit code 6, every other is accepted. Some
+// are refused before the bundle is read, as their key or root is what is wrong.
+func TestSigstoreConformance(t *testing.T) {
+	home(t)
+	versions := map[int]int{}
+	for _, dir := range conformanceDirs(t) {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			args := caseFlags(dir)
+			artifact := either(dir, "artifact", filepath.Join(filepath.Dir(dir), "a.txt"))
+			content, err := os.ReadFile(artifact)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, what := range []string{artifact, string(attest.DigestOf(content))} {
+				o := cli(t, append([]string{"--format", "json", "verify", what}, args...)...)
+				var a rootAnswer
+				if err := json.Unmarshal([]byte(o.stdout), &a); err != nil && o.stdout != "" {
+					t.Fatal(err)
+				}
+				if strings.HasSuffix(dir, "_fail") {
+					if o.code != exitUnproven || a.Verified || len(a.Bundles) > 0 && a.Bundles[0].Reason == "" {
+						t.Errorf("exit code %d: %s%s", o.code, o.stdout, o.stderr)
+					}
+					continue
+				}
+				if o.code != exitOK || !a.Verified {
+					t.Fatalf("exit code %d: %s%s", o.code, o.stdout, o.stderr)
+				}
+				versions[a.Bundles[0].Log.Rekor]++
+			}
+		})
+	}
+	if versions[1] != 2*9 || versions[2] != 2*12 {
+		t.Errorf("accepted by version of the log: %v", versions)
+	}
+}
+
+// A good signature by somebody else is refused, in either log, as is a key
+// where a certificate signed.
+func TestVerifyAnotherIdentity(t *testing.T) {
+	home(t)
+	ok(t, "keygen", "-o", "key.pem")
+	for _, dir := range conformanceDirs(t) {
+		name := filepath.Base(dir)
+		if name != "happy-path-v0.3" && name != "happy-path-intoto-in-dsse-v3" && name != "rekor2-happy-path" && name != "rekor2-dsse-happy-path" {
+			continue
+		}
+		artifact := filepath.Join(filepath.Dir(dir), "a.txt")
+		args := append([]string{"verify", artifact}, caseFlags(dir)...)
+		if o := cli(t, args...); o.code != exitOK {
+			t.Errorf("%s: %s%s", name, o.stdout, o.stderr)
+		}
+		fails(t, exitUnproven, "UNTRUSTED_SIGNER", append(args, "--certificate-identity", beaconIdentity+"x")...)
+		fails(t, exitUnproven, "UNTRUSTED_SIGNER", append(args, "--certificate-oidc-issuer", beaconIssuer+"/")...)
+		fails(t, exitUnproven, "UNTRUSTED_SIGNER", append(args[:6:6], "--key", "key.pem.pub")...)
+		fails(t, exitUnproven, "SUBJECT_MISMATCH", append([]string{"verify", "key.pem.pub"}, args[2:]...)...)
+	}
+}
+
+func caseFlags(dir string) []string {
+	suite := filepath.Dir(filepath.Dir(dir))
+	text := func(name, otherwise string) string {
+		if b, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
+			return strings.TrimSpace(string(b))
+		}
+		return otherwise
+	}
+	args := []string{"--bundle", filepath.Join(dir, "bundle.sigstore.json"), "--trusted-root", either(dir, "trusted_root.json", filepath.Join(suite, "trusted_root.json"))}
+	if key := either(dir, "key.pub", ""); key != "" {
+		return append(args, "--key", key)
+	}
+	return append(args, "--certificate-identity", text("identity", beaconIdentity), "--certificate-oidc-issuer", text("issuer", beaconIssuer))
+}
+
+// either returns the case's own file, or what stands for it.
+func either(dir, name, otherwise string) string {
+	own := filepath.Join(dir, name)
+	if _, err := os.Stat(own); err == nil {
+		return own
+	}
+	return otherwise
+}
+
+// conformanceDirs finds the suite's data in $PATCHFIT_TESTDATA or beside the
+// repository. A clone without it tests everything else, and says so.
+func conformanceDirs(t *testing.T) (dirs []string) {
+	t.Helper()
+	data := os.Getenv("PATCHFIT_TESTDATA")
+	if data == "" {
+		data = filepath.Join(packageDir, "..", "..", "..", "shared", "testdata")
+	}
+	cases := filepath.Join(data, "sigstore-conformance", "bundle-verify")
+	entries, err := os.ReadDir(cases)
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skipf("LEFT OUT: the Sigstore conformance suite is not at %s; set PATCHFIT_TESTDATA to the folder that holds sigstore-conformance", filepath.Dir(cases))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			dirs = append(dirs, filepath.Join(cases, e.Name()))
+		}
+	}
+	if len(dirs) < 70 {
+		t.Fatalf("only %d cases in %s, want the 70 of the suite", len(dirs), cases)
+	}
+	return dirs
+}
