@@ -60,5 +60,6 @@ func (a *Authority) readAccessToken(text string, now time.Time) (principal strin
 	case now.Unix() >= c.Expires:
 		return "", errOver
 	}
+	a.known.add(text, c)
 	return c.Subject, nil
 }

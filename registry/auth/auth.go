@@ -64,6 +64,7 @@ type Authority struct {
 	seen    replays
 	limits  limits
 	checks  chan struct{} // places for signatures to be checked in
+	known   remembered
 	logger  *slog.Logger
 }
 
@@ -81,7 +82,7 @@ func New(c Config, o *Options) (*Authority, error) {
 	if len(c.Pepper) < minPepper {
 		return nil, errors.New("the secret for bearer tokens is too short")
 	}
-	a := &Authority{Config: c, service: u.Host, key: key, started: time.Now(), checks: newChecks(), logger: slog.New(slog.DiscardHandler)}
+	a := &Authority{Config: c, service: u.Host, key: key, started: time.Now(), checks: newChecks(), known: newRemembered(), logger: slog.New(slog.DiscardHandler)}
 	if o != nil && o.Logger != nil {
 		a.logger = o.Logger
 	}
@@ -153,10 +154,12 @@ func (a *Authority) byToken(r *http.Request, token string) (state.Principal, *ap
 }
 
 func (a *Authority) byAccessToken(r *http.Request, token string) (state.Principal, *api.Error) {
-	var subject string
+	subject, ok := a.known.subject(token, time.Now())
 	var err error
-	if e := a.Check(r.Context(), func() { subject, err = a.readAccessToken(token, time.Now()) }); e != nil {
-		return state.Principal{}, e
+	if !ok {
+		if e := a.Check(r.Context(), func() { subject, err = a.readAccessToken(token, time.Now()) }); e != nil {
+			return state.Principal{}, e
+		}
 	}
 	if errors.Is(err, errOver) {
 		return state.Principal{}, unauthorized("the access token is over").Hint("get another at %s/token", a.URL)
