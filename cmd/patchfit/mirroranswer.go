@@ -15,18 +15,22 @@ import (
 // A pulledAnswer is what mirror pull prints.
 type pulledAnswer struct {
 	mirrorReport
-	Fetched int64 `json:"fetched"`
-	Came    int64 `json:"bytesFetched"`
-	Present int64 `json:"present"`
+	Fetched int64    `json:"fetched"`
+	Came    int64    `json:"bytesFetched"`
+	Present int64    `json:"present"`
+	LeftOut []string `json:"leftOut"` // manifests that name something by another digest than a sha256
 }
 
 func newPulledAnswer(path string, p *mirror.Pulled) *pulledAnswer {
-	return &pulledAnswer{*newMirrorReport(path, p.Report), p.Stats.Fetched, p.Stats.Bytes, p.Stats.Present}
+	return &pulledAnswer{*newMirrorReport(path, p.Report), p.Stats.Fetched, p.Stats.Bytes, p.Stats.Present, append([]string{}, p.Stats.LeftOut...)}
 }
 
 func (v *pulledAnswer) text(w io.Writer, m term.Marker) {
 	v.mirrorReport.text(w, m)
 	fmt.Fprintf(w, "%s %d fetched (%s), %d were there already\n", m.Tick, v.Fetched, term.Size(v.Came), v.Present)
+	for _, name := range v.LeftOut {
+		fmt.Fprintf(w, "%s %s was left out: it names what it needs by another digest than a sha256\n", m.Bang, name)
+	}
 }
 
 // A mirrorReport is what a mirror came to.

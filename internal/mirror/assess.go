@@ -184,12 +184,12 @@ func (a *assessor) settle(f *finding, raw []byte, e *verify.Evidence, err error)
 		return f
 	}
 	b, err := attest.ParseBundle(raw)
-	if err == nil {
-		f.leaf, err = ledger.EntryBody(b.Envelope, a.keys[e.Signer()])
-	}
 	if err != nil {
 		f.refusal = asRefusal(err)
 		return f
+	}
+	if f.leaf, err = ledger.EntryBody(b.Envelope, a.keys[e.Signer()]); err != nil {
+		f.leaf = nil // another kind of leaf is in no log of ours, and is no entry of the mirror's
 	}
 	f.evidence = e
 	f.logID = b.Sigstore.GetVerificationMaterial().GetTlogEntries()[0].GetLogId().GetKeyId()

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,8 +46,34 @@ type part struct {
 	URLs        []string          `json:"urls,omitzero"`
 }
 
+// errForeign is for a manifest that names something by another digest than a
+// sha256: nothing of ours does, and a mirror leaves it out.
+var errForeign = errors.New("it names what it needs by another digest than a sha256")
+
+// foreign reports whether a manifest names anything by a sha512.
+func foreign(raw []byte) bool {
+	type named struct {
+		Digest string `json:"digest,omitzero"`
+	}
+	var m struct {
+		Config    named   `json:"config,omitzero"`
+		Subject   named   `json:"subject,omitzero"`
+		Layers    []named `json:"layers,omitzero"`
+		Manifests []named `json:"manifests,omitzero"`
+	}
+	if err := strictjson.UnmarshalForeign(raw, maxManifest, &m); err != nil {
+		return false // what is wrong is told by who reads it whole
+	}
+	return slices.ContainsFunc(slices.Concat([]named{m.Config, m.Subject}, m.Layers, m.Manifests), func(n named) bool {
+		return strings.HasPrefix(n.Digest, "sha512:")
+	})
+}
+
 // parseManifest reads a manifest that was served as mediaType.
 func parseManifest(raw []byte, mediaType string) (*manifest, error) {
+	if foreign(raw) {
+		return nil, errForeign
+	}
 	m := &manifest{}
 	d := attest.DigestOf(raw)
 	if err := strictjson.UnmarshalForeign(raw, maxManifest, m); err != nil {

@@ -245,6 +245,7 @@ func (p *pull) repository(ctx context.Context, group []Want) (*Repository, error
 		return nil, err
 	}
 	repo.Manifests = w.manifests()
+	repo.Tags = slices.DeleteFunc(repo.Tags, func(t Tag) bool { return w.found[t.Digest] == nil })
 	if repo.Detached, err = w.detached(ctx); err != nil {
 		return nil, err
 	}

@@ -254,6 +254,23 @@ func TestSelectionTakesWhatItStandsOn(t *testing.T) {
 	}
 }
 
+// What names its parts by a sha512, as only others' artifacts do, is named and
+// left out, with its tag; all else is copied.
+func TestForeignDigestsAreLeftOut(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t)
+	raw := statetest.Manifest("application/vnd.other", o.world.PatchFile, o.world.BaseManifest)
+	d := o.manifest(bytes.Replace(raw, []byte(o.world.PatchFile.Digest), []byte("sha512:"+strings.Repeat("ab", 64)), 1))
+	o.tags["other"] = d
+	p := o.mustPull(filepath.Join(t.TempDir(), "mirror"))
+	if diff := cmp.Diff([]string{repo + "@" + string(d)}, p.Stats.LeftOut); diff != "" {
+		t.Error(diff)
+	}
+	if r := p.Report.Repositories[0]; r.Tags != 3 || r.Manifests != 10 {
+		t.Errorf("%d tags, %d manifests", r.Tags, r.Manifests)
+	}
+}
+
 // What a publisher took from the list is evidence all the same: a mirror that
 // left it out would decide otherwise than its origin.
 func TestEvidenceWithoutAManifestComesAlong(t *testing.T) {

@@ -31,6 +31,9 @@ type Stats struct {
 	Fetched int64 `json:"fetched"` // blobs and manifests that came
 	Bytes   int64 `json:"bytes"`   // of those
 	Present int64 `json:"present"` // that were there already
+	// LeftOut are manifests that name something by another digest than a
+	// sha256, as REPOSITORY@DIGEST; what refers to them is left out too.
+	LeftOut []string `json:"leftOut"`
 }
 
 // tag resolves a tag and begins there.
@@ -77,6 +80,10 @@ func (w *walk) run(ctx context.Context) error {
 
 func (w *walk) visit(ctx context.Context, d attest.Digest) error {
 	m, err := w.get(ctx, d)
+	if errors.Is(err, errForeign) {
+		w.leave(d)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -104,6 +111,14 @@ func (w *walk) visit(ctx context.Context, d attest.Digest) error {
 	return nil
 }
 
+// leave notes a manifest that a mirror cannot hold.
+func (w *walk) leave(d attest.Digest) {
+	name := w.repo.name + "@" + string(d)
+	if !slices.Contains(w.stats.LeftOut, name) {
+		w.stats.LeftOut = append(w.stats.LeftOut, name)
+	}
+}
+
 // ofTheLine tells artifacts that follow from their subject from what is said
 // about it.
 func ofTheLine(artifactType string) bool {
@@ -118,6 +133,10 @@ func (w *walk) up(ctx context.Context, m *manifest) error {
 	_, err := w.get(ctx, m.Subject.Digest)
 	var answer *api.Error
 	if errors.As(err, &answer) && answer.Status == http.StatusNotFound {
+		return nil
+	}
+	if errors.Is(err, errForeign) {
+		w.leave(m.Subject.Digest)
 		return nil
 	}
 	w.queue = append(w.queue, m.Subject.Digest)
