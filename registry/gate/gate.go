@@ -118,10 +118,12 @@ func (g *Gate) Decide(ctx context.Context, host, repository string, d attest.Dig
 			g.record(ctx, a)
 		}
 		waited := first || !a.isSettled()
-		select {
-		case <-a.settled:
-		case <-ctx.Done():
-			return Verdict{}, ctx.Err()
+		if waited {
+			select {
+			case <-a.settled:
+			case <-ctx.Done():
+				return Verdict{}, ctx.Err()
+			}
 		}
 		if a.err != nil && now.decision.Allow {
 			return Verdict{}, errors.Join(ErrNotRecorded, a.err)

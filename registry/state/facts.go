@@ -30,15 +30,19 @@ func (s *State) View(host, repository string, d attest.Digest, now time.Time) (V
 		return View{}, false
 	}
 	trust := s.trust.decisions
-	facts := &policy.Facts{
-		Now: now, Trust: trust, Product: repo.product, Site: s.site, Revoked: repo.revoked,
-		Patch: repo.patch(trust, d),
-		Host: &policy.Host{
+	patch, touched, bases := repo.look(trust, d, h)
+	made := &struct { // in one piece: a view is made for every request
+		facts policy.Facts
+		host  policy.Host
+	}{
+		policy.Facts{Now: now, Trust: trust, Product: repo.product, Site: s.site, Revoked: repo.revoked, Patch: patch},
+		policy.Host{
 			ID: h.ID, State: h.State, Cloned: h.Cloned, Products: h.Products,
-			Record: h.Record, Received: h.Received, Sequence: h.sequence, Bases: repo.resolve(trust, h.Record),
+			Record: h.Record, Received: h.Received, Sequence: h.sequence, Bases: bases,
 		},
 	}
-	v := View{Facts: facts, Epoch: repo.epoch(d), Policy: trust.Envelope()}
+	made.facts.Host = &made.host
+	v := View{Facts: &made.facts, Epoch: max(repo.all, touched), Policy: trust.Envelope()}
 	if h.Record != nil {
 		v.Record = h.Record.Sequence
 	}
@@ -51,24 +55,38 @@ func (s *State) Facts(host, repository string, d attest.Digest, now time.Time) (
 	return v.Facts, ok
 }
 
-// gathered remembers what was gathered, until it could come out differently.
-// Its own lock lets readers fill it.
+// gathered remembers what was gathered, until it could come out differently:
+// all of it while the product's epoch stays, a patch while its own does, and
+// the bases of a host while its record does. Its own lock lets readers fill it.
 type gathered struct {
-	mu      sync.Mutex
-	all     int64
-	bases   map[attest.Digest]*policy.Base
-	patches map[attest.Digest]gatheredPatch
+	mu       sync.Mutex
+	all      int64
+	bases    map[attest.Digest]*policy.Base
+	patches  map[attest.Digest]gatheredPatch
+	resolved map[string]resolved // by host
 }
 
 type gatheredPatch struct {
-	epoch int64
-	patch *policy.Patch
+	touched int64
+	patch   *policy.Patch
+}
+
+type resolved struct {
+	record *attest.HostRecord
+	bases  []*policy.Base
 }
 
 func (g *gathered) forget() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.bases, g.patches = nil, nil
+	g.bases, g.patches, g.resolved = nil, nil, nil
+}
+
+// forgetPatch forgets what was gathered about one patch, which changed.
+func (g *gathered) forgetPatch(d attest.Digest) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.patches, d)
 }
 
 // fresh empties g where the product's epoch has moved.
@@ -76,23 +94,30 @@ func (g *gathered) fresh(all int64) {
 	if g.all == all && g.bases != nil {
 		return
 	}
-	g.all, g.bases, g.patches = all, make(map[attest.Digest]*policy.Base), make(map[attest.Digest]gatheredPatch)
+	g.all, g.bases = all, make(map[attest.Digest]*policy.Base)
+	g.patches, g.resolved = make(map[attest.Digest]gatheredPatch), make(map[string]resolved)
 }
 
-// patch returns the evidence about an artifact and the base its manifest is
-// attached to.
-func (repo *repository) patch(t *policy.Trust, d attest.Digest) *policy.Patch {
+// look returns what is known about an artifact and the base its manifest is
+// attached to, when that last changed, and the bases of this product that a
+// host runs.
+func (repo *repository) look(t *policy.Trust, d attest.Digest, h *Host) (p *policy.Patch, touched int64, bases []*policy.Base) {
 	g := &repo.gathered
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.fresh(repo.all)
-	if have, ok := g.patches[d]; ok && have.epoch == repo.epoch(d) {
-		return have.patch
+	have, ok := g.patches[d]
+	if !ok {
+		have = gatheredPatch{repo.touched[d], repo.patch(t, d)}
+		g.patches[d] = have
 	}
+	return have.patch, have.touched, repo.run(t, h)
+}
+
+// patch gathers the evidence about an artifact. gathered is locked.
+func (repo *repository) patch(t *policy.Trust, d attest.Digest) *policy.Patch {
 	m := repo.manifests[d]
-	p := policy.GatherPatch(t, repo.product, m.Artifact, repo.base(t, m.Subject), repo.pool)
-	g.patches[d] = gatheredPatch{repo.epoch(d), p}
-	return p
+	return policy.GatherPatch(t, repo.product, m.Artifact, repo.base(t, m.Subject), repo.pool)
 }
 
 // base returns the evidence about a base, which may be hidden by now; nil
@@ -110,15 +135,30 @@ func (repo *repository) base(t *policy.Trust, d attest.Digest) *policy.Base {
 	return b
 }
 
-// resolve returns the bases of this product that the record's measurements are
-// of, each once.
-func (repo *repository) resolve(t *policy.Trust, record *attest.HostRecord) []*policy.Base {
-	if record == nil {
-		return nil
-	}
+// resolve returns the bases of this product that a host runs.
+func (repo *repository) resolve(t *policy.Trust, h *Host) []*policy.Base {
 	repo.gathered.mu.Lock()
 	defer repo.gathered.mu.Unlock()
 	repo.gathered.fresh(repo.all)
+	return repo.run(t, h)
+}
+
+// run does so while gathered is locked.
+func (repo *repository) run(t *policy.Trust, h *Host) []*policy.Base {
+	if h.Record == nil {
+		return nil
+	}
+	if have, ok := repo.gathered.resolved[h.ID]; ok && have.record == h.Record {
+		return have.bases
+	}
+	bases := repo.measuredBy(t, h.Record)
+	repo.gathered.resolved[h.ID] = resolved{h.Record, bases}
+	return bases
+}
+
+// measuredBy returns the bases of this product that the record's measurements
+// are of, each once. gathered is locked.
+func (repo *repository) measuredBy(t *policy.Trust, record *attest.HostRecord) []*policy.Base {
 	var bases []*policy.Base
 	for _, r := range record.Running {
 		if r.Product != repo.product {
@@ -130,5 +170,5 @@ func (repo *repository) resolve(t *policy.Trust, record *attest.HostRecord) []*p
 			}
 		}
 	}
-	return bases
+	return slices.Clip(bases)
 }

@@ -147,7 +147,7 @@ func (s *State) Bases(host string) []*policy.Base {
 	var all []*policy.Base
 	for _, id := range h.Products {
 		if repo := s.served(s.products[id]); repo != nil {
-			all = append(all, repo.resolve(s.trust.decisions, h.Record)...)
+			all = append(all, repo.resolve(s.trust.decisions, h)...)
 		}
 	}
 	return all

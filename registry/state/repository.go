@@ -96,7 +96,7 @@ func (repo *repository) put(m *Manifest, sequence int64) {
 	repo.manifests[d], repo.visible[d] = m, true
 	switch m.Type {
 	case attest.ArtifactPatch:
-		repo.touched[d] = sequence
+		repo.touchPatch(d, sequence)
 	case attest.ArtifactBase:
 		repo.all = sequence
 	}
@@ -148,7 +148,7 @@ func (s *State) deleted(r ledger.Record, b *ledger.Deleted) (change, error) {
 		repo.changed = r.Sequence
 		maps.DeleteFunc(repo.tags, func(_ string, d attest.Digest) bool { return d == b.Digest })
 		if repo.manifests[b.Digest].Type == attest.ArtifactPatch {
-			repo.touched[b.Digest] = r.Sequence
+			repo.touchPatch(b.Digest, r.Sequence)
 		}
 	}, nil
 }
@@ -158,10 +158,15 @@ func (s *State) deleted(r ledger.Record, b *ledger.Deleted) (change, error) {
 // and the records of hosts stand on.
 func (repo *repository) touch(about attest.Digest, sequence int64) {
 	if m := repo.manifests[about]; m != nil && m.Type == attest.ArtifactPatch {
-		repo.touched[about] = sequence
+		repo.touchPatch(about, sequence)
 		return
 	}
 	repo.all = sequence
+}
+
+func (repo *repository) touchPatch(d attest.Digest, sequence int64) {
+	repo.touched[d] = sequence
+	repo.gathered.forgetPatch(d)
 }
 
 func (repo *repository) touchAll(sequence int64) { repo.all = sequence }
