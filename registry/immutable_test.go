@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
@@ -59,6 +60,7 @@ func TestImmutableTagRace(t *testing.T) {
 	s := newServer(t)
 	s.oci.Immutable = func(string) bool { return true }
 	s.pushBlob(s.publisher, repo, empty)
+	s.journal.pause = 5 * time.Millisecond
 	var all sync.WaitGroup
 	statuses := make([]int, 8)
 	for i := range statuses {
