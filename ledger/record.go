@@ -153,7 +153,7 @@ type Deleted struct {
 	Repository string        `json:"repository"`
 	Tag        string        `json:"tag,omitzero"`
 	Digest     attest.Digest `json:"digest,omitzero"`
-	By         string        `json:"by"`
+	By         string        `json:"by"` // principal id; "retention" for the server's own rules
 }
 
 // StatementAdmitted: admission verified a bundle; it takes effect here.

@@ -139,6 +139,7 @@ type faultyJournal struct {
 	after bool        // having recorded it all the same
 
 	panics bool
+	pause  time.Duration // before each record
 }
 
 func (j *faultyJournal) fail(kind ledger.Kind, after bool) {
@@ -151,6 +152,7 @@ func (j *faultyJournal) Append(ctx context.Context, kind ledger.Kind, body any) 
 	j.mu.Lock()
 	fails, after := j.fails == kind, j.after
 	j.mu.Unlock()
+	time.Sleep(j.pause) // a real one waits for the disk
 	if j.panics {
 		panic("the test says so")
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/distribution/distribution/v3"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/admit"
 	"github.com/patchfit/patchfit/registry/api"
@@ -67,6 +68,11 @@ func (s *manifests) Put(ctx context.Context, m distribution.Manifest, _ ...distr
 	}
 	if err := x.isPutAs(raw); err != nil {
 		return "", err
+	}
+	if _, byDigest := x.named(); !byDigest {
+		if e := s.registry.settled(s.name, x.reference, attest.DigestOf(raw)); e != nil {
+			return "", x.refuse(e)
+		}
 	}
 	s.registry.linking.RLock()
 	defer s.registry.linking.RUnlock()
@@ -159,8 +165,18 @@ func (s *manifests) Delete(ctx context.Context, dgst digest.Digest) error {
 	if err != nil {
 		return err
 	}
+	s.registry.linking.Lock()
+	defer s.registry.linking.Unlock()
 	if _, ok := s.registry.State.Manifest(s.name, d); !ok {
 		return x.refuse(api.Errorf(http.StatusNotFound, codeNoManifest, "manifest %s is not in %s", d, s.name))
+	}
+	for _, tag := range s.registry.State.Tags(s.name) {
+		if named, _ := s.registry.State.Tag(s.name, tag); named != d {
+			continue
+		}
+		if e := x.lasting(tag); e != nil {
+			return x.refuse(e)
+		}
 	}
 	return x.record(ctx, ledger.KindDelete, ledger.Deleted{Repository: s.name, Digest: d, By: x.principal.ID})
 }

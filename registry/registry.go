@@ -64,7 +64,10 @@ type Config struct {
 	Store   Store
 	Journal Journal
 	Limits  Limits
-	Logger  *slog.Logger // nil: silent
+	// Immutable says which tags, once they name a manifest, are never moved.
+	// nil: none.
+	Immutable func(tag string) bool
+	Logger    *slog.Logger // nil: silent
 }
 
 // A Registry answers below /v2/. Who asks is in the context of the request

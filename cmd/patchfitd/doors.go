@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -19,7 +18,6 @@ import (
 	"github.com/patchfit/patchfit/registry"
 	"github.com/patchfit/patchfit/registry/admit"
 	"github.com/patchfit/patchfit/registry/auth"
-	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/control"
 	"github.com/patchfit/patchfit/registry/gate"
 	"github.com/patchfit/patchfit/registry/state"
@@ -70,18 +68,21 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 func (h *house) registry(who *auth.Authority) (http.Handler, error) {
 	g := gate.New(h.state, h.journal, &gate.Options{Logger: h.logger})
 	h.closers = append(h.closers, g.Close)
-	backend, err := h.blobs(context.Background())
+	bytes, err := h.openContent()
 	if err != nil {
 		return nil, err
 	}
 	oci, err := registry.New(registry.Config{
-		Content: content.New(backend, nil), State: h.state, Gate: g, Admit: admit.New(h.state),
-		Store: h.store, Journal: h.journal, Logger: h.logger,
+		Content: bytes, State: h.state, Gate: g, Admit: admit.New(h.state),
+		Store: h.store, Journal: h.journal, Immutable: h.config.Registry.Immutable, Logger: h.logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the registry: %w", err)
 	}
 	h.closers = append(h.closers, oci.Close)
+	if err := h.tend(bytes, oci.Alone); err != nil {
+		return nil, err
+	}
 	return who.Required(oci), nil
 }
 

@@ -41,6 +41,8 @@ type Config struct {
 	SitePolicy string `json:"sitePolicy,omitzero"`
 	// Notifications are the endpoints that are told what was acknowledged.
 	Notifications []Notification `json:"notifications,omitzero"`
+	// Registry says what the registry takes, and what it keeps for how long.
+	Registry Registry `json:"registry,omitzero"`
 }
 
 // TLS names PEM files. The zero TLS is plain HTTP.
@@ -84,7 +86,7 @@ func BaseURL(c *Config, addr string) string {
 
 // Check reports the first thing in c that no server could run with.
 func (c *Config) Check() error {
-	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications, c.Storage.check} {
+	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications, c.Storage.check, c.checkRegistry} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -3,9 +3,9 @@ package state
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
@@ -24,6 +24,8 @@ type repository struct {
 	manifests map[attest.Digest]*Manifest // every one that was put; a value is replaced, never changed
 	visible   map[attest.Digest]bool
 	tags      map[string]attest.Digest
+	tagged    map[string]time.Time              // tag -> when it came to name what it names
+	idle      map[attest.Digest]time.Time       // manifest -> when it was put, or lost a tag since
 	holders   map[attest.Digest][]attest.Digest // blob or manifest -> manifests that reference it
 	referrers map[string][]attest.Digest        // subject, as it was named -> manifests with that subject
 	carriers  map[attest.Digest]attest.Digest   // manifest -> the admitted bundle it carries
@@ -46,7 +48,8 @@ func newRepository(name, product string) *repository {
 		name: name, product: product,
 		blobs: make(map[attest.Digest]Blob), sizes: make(map[string]int64), aliases: make(map[string]attest.Digest),
 		manifests: make(map[attest.Digest]*Manifest), visible: make(map[attest.Digest]bool),
-		tags: make(map[string]attest.Digest), holders: make(map[attest.Digest][]attest.Digest),
+		tags: make(map[string]attest.Digest), tagged: make(map[string]time.Time), idle: make(map[attest.Digest]time.Time),
+		holders:   make(map[attest.Digest][]attest.Digest),
 		referrers: make(map[string][]attest.Digest), carriers: make(map[attest.Digest]attest.Digest),
 		pool: &policy.Pool{}, measured: make(map[attest.Digest][]attest.Digest),
 		admitted: make(map[attest.Digest]bool), touched: make(map[attest.Digest]int64),
@@ -73,13 +76,13 @@ func (s *State) manifestPut(r ledger.Record, b *ledger.ManifestPut) (change, err
 	}
 	return func() {
 		repo.alias(b.SHA512, b.Digest)
-		repo.put(m, r.Sequence)
+		repo.put(m, r)
 	}, nil
 }
 
-func (repo *repository) put(m *Manifest, sequence int64) {
-	d := m.Artifact.Manifest
-	repo.changed = sequence
+func (repo *repository) put(m *Manifest, r ledger.Record) {
+	d, sequence := m.Artifact.Manifest, r.Sequence
+	repo.changed, repo.idle[d] = sequence, r.Time
 	if repo.visible[d] {
 		return
 	}
@@ -121,9 +124,19 @@ func (s *State) tagMoved(r ledger.Record, b *ledger.TagMoved) (change, error) {
 		return nil, fmt.Errorf("manifest %s is not known in %s", b.Digest, b.Repository)
 	}
 	return func() {
-		repo.tags[b.Tag] = b.Digest
+		repo.untag(b.Tag, r.Time)
+		repo.tags[b.Tag], repo.tagged[b.Tag] = b.Digest, r.Time
 		repo.changed = r.Sequence
 	}, nil
+}
+
+// untag takes a tag away, if it is there.
+func (repo *repository) untag(tag string, at time.Time) {
+	if d, ok := repo.tags[tag]; ok {
+		repo.idle[d] = at
+		delete(repo.tags, tag)
+		delete(repo.tagged, tag)
+	}
 }
 
 // deleted hides a manifest with the tags that name it, or a tag alone. What is
@@ -137,7 +150,7 @@ func (s *State) deleted(r ledger.Record, b *ledger.Deleted) (change, error) {
 		return nil, fmt.Errorf("a tag or a manifest is deleted, and not both")
 	case b.Tag != "":
 		return func() {
-			delete(repo.tags, b.Tag)
+			repo.untag(b.Tag, r.Time)
 			repo.changed = r.Sequence
 		}, nil
 	case repo.manifests[b.Digest] == nil:
@@ -146,7 +159,11 @@ func (s *State) deleted(r ledger.Record, b *ledger.Deleted) (change, error) {
 	return func() {
 		delete(repo.visible, b.Digest)
 		repo.changed = r.Sequence
-		maps.DeleteFunc(repo.tags, func(_ string, d attest.Digest) bool { return d == b.Digest })
+		for tag, d := range repo.tags {
+			if d == b.Digest {
+				repo.untag(tag, r.Time)
+			}
+		}
 		if repo.manifests[b.Digest].Type == attest.ArtifactPatch {
 			repo.touchPatch(b.Digest, r.Sequence)
 		}
@@ -255,6 +272,15 @@ func (s *State) Repositories() []string {
 // Manifests returns the visible manifests of a repository of one artifact
 // type, sorted by digest.
 func (s *State) Manifests(repository, artifactType string) []*Manifest {
+	return s.some(repository, func(m *Manifest) bool { return m.Type == artifactType })
+}
+
+// Visible returns every visible manifest of a repository, sorted by digest.
+func (s *State) Visible(repository string) []*Manifest {
+	return s.some(repository, func(*Manifest) bool { return true })
+}
+
+func (s *State) some(repository string, wanted func(*Manifest) bool) []*Manifest {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	repo := s.served(repository)
@@ -263,12 +289,35 @@ func (s *State) Manifests(repository, artifactType string) []*Manifest {
 	}
 	var all []*Manifest
 	for d := range repo.visible {
-		if m := repo.manifests[d]; m.Type == artifactType {
+		if m := repo.manifests[d]; wanted(m) {
 			all = append(all, m)
 		}
 	}
 	slices.SortFunc(all, byDigest)
 	return all
+}
+
+// Idle returns when a manifest was put, or a tag was taken from it, whichever
+// was later.
+func (s *State) Idle(repository string, d attest.Digest) time.Time {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(repository)
+	if repo == nil {
+		return time.Time{}
+	}
+	return repo.idle[d]
+}
+
+// Tagged returns when a tag came to name what it names.
+func (s *State) Tagged(repository, tag string) time.Time {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(repository)
+	if repo == nil {
+		return time.Time{}
+	}
+	return repo.tagged[tag]
 }
 
 // Referencing returns the visible manifests of a repository that reference a

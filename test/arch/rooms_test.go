@@ -52,6 +52,7 @@ var may = map[string][]string{
 	"registry/content":         {"internal/fileid", "attest"},
 	"registry/content/object":  {"attest", "registry/content"},
 	"registry/collect":         {"attest", "ledger", "registry/content", "registry/state"},
+	"registry/scrub":           {"attest", "registry/content", "registry/state"},
 	"registry/gate":            {"internal/strictjson", "attest", "ledger", "ledger/journal", "verify", "policy", "registry/state"},
 	"registry/admit":           {"internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/state"},
 	"registry":                 {"internal/fileid", "internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/admit", "registry/api", "registry/auth", "registry/content", "registry/gate", "registry/state"},

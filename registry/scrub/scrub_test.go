@@ -1,0 +1,159 @@
+package scrub_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/registry/content"
+	"github.com/patchfit/patchfit/registry/scrub"
+	"github.com/patchfit/patchfit/registry/state/statetest"
+)
+
+const repo = statetest.Repository
+
+// A shelf is a House with content.
+type shelf struct {
+	*statetest.House
+	t       *testing.T
+	root    string
+	content *content.Store
+	log     bytes.Buffer
+}
+
+func newShelf(t *testing.T) *shelf {
+	t.Helper()
+	s := &shelf{House: statetest.New(t), t: t, root: t.TempDir()}
+	disk, err := content.OpenDisk(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.content = content.New(disk, nil)
+	return s
+}
+
+func (s *shelf) scrubber(rate int64) *scrub.Scrubber {
+	return scrub.New(scrub.Config{State: s.State, Content: s.content, Store: s.Blobs},
+		&scrub.Options{Rate: rate, Logger: slog.New(slog.NewTextHandler(&s.log, nil))})
+}
+
+// push puts a blob into repositories.
+func (s *shelf) push(b []byte, repositories ...string) attest.Digest {
+	s.t.Helper()
+	d := attest.DigestOf(b)
+	u, err := s.content.Begin(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := u.ReadFrom(bytes.NewReader(b)); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := u.Commit(s.t.Context(), d); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, name := range repositories {
+		s.Must(ledger.KindBlob, ledger.BlobPut{Repository: name, Digest: d, Size: int64(len(b)), By: s.Admin})
+	}
+	return d
+}
+
+func (s *shelf) file(d attest.Digest) string {
+	return filepath.Join(s.root, "blobs/sha256", d.Hex()[:2], d.Hex())
+}
+
+func (s *shelf) write(d attest.Digest, b string) {
+	s.t.Helper()
+	if err := os.WriteFile(s.file(d), []byte(b), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TestDamage: what changed or is gone is found, wherever it is, by its digest;
+// bytes that are in no repository are nobody's.
+func TestDamage(t *testing.T) {
+	s := newShelf(t)
+	s.Must(ledger.KindProduct, ledger.ProductAdded{Product: "other", Repository: "other", By: s.Admin})
+	whole, changed, gone := s.push([]byte("{}"), repo), s.push([]byte("changed"), repo, "other"), s.push([]byte("gone"), repo)
+	unserved, nobody := s.push([]byte("unserved"), "other"), s.push([]byte("nobody's"))
+	file := s.push([]byte("file"), repo)
+	manifest := s.PutManifest(statetest.Manifest("application/vnd.example", attest.File{Digest: file, Size: 4}, ""))
+
+	k := s.scrubber(0)
+	r, err := k.Scrub(t.Context())
+	if err != nil || r.Damaged != 0 || r.Objects != 6 || r.Bytes < 25 || r.Ended.IsZero() {
+		t.Errorf("of whole bytes: %+v, %v", r, err)
+	}
+	s.write(changed, "Changed")
+	s.write(unserved, "")
+	s.write(nobody, "NOBODY'S")
+	if err := os.Remove(s.file(gone)); err != nil {
+		t.Fatal(err)
+	}
+	s.Blobs.Damage(manifest, []byte("{}"))
+	r, err = k.Scrub(t.Context())
+	if err != nil || r.Damaged != 4 {
+		t.Errorf("of damaged bytes: %+v, %v", r, err)
+	}
+	for _, d := range []attest.Digest{changed, gone, unserved, manifest} {
+		if n := strings.Count(s.log.String(), "level=ERROR msg=\"stored bytes are damaged\""); n != 4 || !strings.Contains(s.log.String(), "digest="+string(d)) {
+			t.Errorf("%s is not in the log once:\n%s", d, s.log.String())
+		}
+	}
+	if strings.Contains(s.log.String(), string(whole)) || strings.Contains(s.log.String(), string(nobody)) {
+		t.Errorf("the log accuses the wrong ones:\n%s", s.log.String())
+	}
+	if last, found := k.Last(); last != r || found != 4 {
+		t.Errorf("the last result is %+v of %d, want %+v", last, found, r)
+	}
+}
+
+// TestEvidenceIsScrubbed: bundles in the ledger store are read too.
+func TestEvidenceIsScrubbed(t *testing.T) {
+	s := newShelf(t)
+	w := s.Publish("one")
+	var bundle attest.Digest
+	for _, m := range s.State.Referrers(repo, string(w.PatchManifest)) {
+		bundle = m.Bundle
+	}
+	before, err := s.scrubber(0).Scrub(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Blobs.Damage(bundle, []byte("{}"))
+	if r, err := s.scrubber(0).Scrub(t.Context()); err != nil || r.Damaged != before.Damaged+1 {
+		t.Errorf("%+v and then %+v, %v", before, r, err)
+	}
+}
+
+// TestPace: so many bytes a second are read and no more, and a stop stops it.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		d := s.push(make([]byte, 1<<20), repo)
+		began := time.Now()
+		if _, err := s.scrubber(128 << 10).Scrub(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took < 7*time.Second || took > 10*time.Second {
+			t.Errorf("1 MiB at 128 KiB a second took %v", took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		s.write(d, strings.Repeat("x", 1<<20))
+		r, err := s.scrubber(1).Scrub(ctx)
+		if err == nil || !strings.Contains(err.Error(), "deadline") {
+			t.Errorf("stopped: %v", err)
+		}
+		if !r.Ended.IsZero() || r.Damaged != 0 {
+			t.Errorf("stopped: %+v", r)
+		}
+	})
+}
