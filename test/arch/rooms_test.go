@@ -49,6 +49,7 @@ var may = map[string][]string{
 	"registry/control":         {"internal/strictjson", "attest", "ledger", "verify", "policy", "registry/assertion", "registry/api", "registry/auth", "registry/state", "registry/admit", "registry/gate"},
 	"registry/content":         {"internal/fileid", "attest"},
 	"registry/spelling":        {},
+	"registry/doctor":          {"registry/spelling"},
 	"registry/gate":            {"internal/strictjson", "attest", "ledger", "ledger/journal", "verify", "policy", "registry/state"},
 	"registry/admit":           {"internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/state"},
 	"registry":                 {"internal/fileid", "internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/admit", "registry/api", "registry/auth", "registry/content", "registry/gate", "registry/state"},
