@@ -1,7 +1,6 @@
 package registry_test
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -28,12 +27,6 @@ func (s *server) secondProduct() (publisher string) {
 	return publisher
 }
 
-// The columns of the table: who asks.
-type row struct {
-	way                                                                 request
-	nobody, stranger, neighbour, host, other, auditor, publisher, admin int
-}
-
 // a scene is a published patch, a host that it fits and one that it does not.
 func scene(t *testing.T) (s *server, one, two *world, neighbour string) {
 	t.Helper()
@@ -56,130 +49,6 @@ func way(method, path string, header ...string) request {
 		h[header[i]] = append(h[header[i]], header[i+1])
 	}
 	return request{method: method, path: path, header: h}
-}
-
-// TestAccess asks in every way for everything as everybody.
-func TestAccess(t *testing.T) {
-	s, one, _, neighbour := scene(t)
-	bundles, about := s.bundles(one)
-	bundle := bundles[len(bundles)-1]
-	bundleManifest := s.attachBundle(bundle, about[len(about)-1])
-	patch, patchFile := string(one.PatchManifest), one.PatchFile.Digest
-	unknown := attest.DigestOf([]byte("nobody has this"))
-	etag := func(d attest.Digest) string { return `"` + string(d) + `"` }
-	put := request{method: "PUT", path: manifestPath(patch), body: one.patch, header: http.Header{"Content-Type": {mediaManifest}}}
-	noAlias := "sha512:" + strings.Repeat("a", 128)
-	get, head, del := http.MethodGet, http.MethodHead, http.MethodDelete
-
-	rows := []row{
-		{way(get, "/v2/"), 401, 200, 200, 200, 200, 200, 200, 200},
-		{way(head, "/v2/"), 401, 200, 200, 200, 200, 200, 200, 200},
-		{way(get, "/v2/_catalog"), 401, 403, 403, 403, 403, 403, 403, 200},
-
-		// a patch: only the host that it fits
-		{way(get, manifestPath("patch")), 401, 403, 403, 200, 403, 200, 200, 200},
-		{way(head, manifestPath("patch")), 401, 403, 403, 200, 403, 200, 200, 200},
-		{way(get, manifestPath(patch)), 401, 403, 403, 200, 403, 200, 200, 200},
-		{way(head, manifestPath(patch)), 401, 403, 403, 200, 403, 200, 200, 200},
-		{way(get, manifestPath("patch"), "If-None-Match", etag(one.PatchManifest)), 401, 403, 403, 304, 403, 304, 304, 304},
-		{way(get, manifestPath(patch), "If-None-Match", etag(one.PatchManifest)), 401, 403, 403, 304, 403, 304, 304, 304},
-		{way(head, manifestPath(patch), "If-None-Match", patch), 401, 403, 403, 304, 403, 304, 304, 304},
-		{way(get, blobPath(patchFile)), 401, 403, 403, 200, 403, 200, 200, 200},
-		{way(head, blobPath(patchFile)), 401, 403, 403, 200, 403, 200, 200, 200},
-		{way(get, blobPath(patchFile), "Range", "bytes=0-1"), 401, 403, 403, 206, 403, 206, 206, 206},
-		{way(get, blobPath(patchFile), "Range", "bytes=999-"), 401, 403, 403, 416, 403, 416, 416, 416},
-		{way(get, blobPath(patchFile), "If-None-Match", etag(patchFile)), 401, 403, 403, 304, 403, 304, 304, 304},
-		{way(get, blobPath(patchFile), "Range", "bytes=0-1", "If-Range", etag(patchFile)), 401, 403, 403, 206, 403, 206, 206, 206},
-		{way(get, blobPath(patchFile), "Range", "bytes=0-1", "If-Range", `"other"`), 401, 403, 403, 200, 403, 200, 200, 200},
-
-		// what hosts never get
-		{way(get, manifestPath("base")), 401, 403, 403, 403, 403, 200, 200, 200},
-		{way(get, manifestPath(string(one.BaseManifest))), 401, 403, 403, 403, 403, 200, 200, 200},
-		{way(get, manifestPath(string(one.BaseManifest)), "If-None-Match", etag(one.BaseManifest)), 401, 403, 403, 403, 403, 304, 304, 304},
-		{way(get, blobPath(one.BaseFile.Digest)), 401, 403, 403, 403, 403, 200, 200, 200},
-		{way(get, manifestPath(string(one.EnvManifest))), 401, 403, 403, 403, 403, 200, 200, 200},
-		{way(get, blobPath(one.EnvFile)), 401, 403, 403, 403, 403, 200, 200, 200},
-		{way(get, manifestPath(string(one.Builder))), 401, 403, 403, 403, 403, 200, 200, 200},
-		{way(get, blobPath(attest.DigestOf(one.imageLayer))), 401, 403, 403, 403, 403, 200, 200, 200},
-
-		// what every host of the product gets
-		{way(get, manifestPath(string(bundleManifest))), 401, 403, 403, 200, 200, 200, 200, 200},
-		{way(get, blobPath(attest.DigestOf(bundle))), 401, 403, 403, 200, 200, 200, 200, 200},
-		{way(get, blobPath(attest.DigestOf(empty))), 401, 403, 403, 200, 200, 200, 200, 200},
-		{way(get, "/v2/"+repo+"/tags/list"), 401, 403, 403, 200, 200, 200, 200, 200},
-		{way(get, "/v2/"+repo+"/referrers/"+patch), 401, 403, 403, 200, 200, 200, 200, 200},
-		{way(head, "/v2/"+repo+"/referrers/"+patch), 401, 403, 403, 200, 200, 200, 200, 200},
-		{way(get, "/v2/"+repo+"/referrers/"+string(unknown)), 401, 403, 403, 200, 200, 200, 200, 200},
-
-		// what is not there
-		{way(get, manifestPath("nothing")), 401, 403, 403, 404, 404, 404, 404, 404},
-		{way(get, manifestPath(string(unknown))), 401, 403, 403, 404, 404, 404, 404, 404},
-		{way(get, manifestPath(string(unknown)), "If-None-Match", etag(unknown)), 401, 403, 403, 404, 404, 404, 404, 404},
-		{way(get, blobPath(unknown)), 401, 403, 403, 403, 403, 404, 404, 404},
-		{way(get, blobPath(one.PatchManifest)), 401, 403, 403, 403, 403, 404, 404, 404},
-		{way(get, blobPath(attest.Digest(noAlias))), 401, 403, 403, 403, 403, 404, 404, 404},
-		{way(get, manifestPath(noAlias)), 401, 403, 403, 403, 403, 404, 404, 404},
-		{way(del, manifestPath(noAlias)), 401, 403, 403, 403, 403, 403, 404, 404},
-		{way(get, "/v2/"+repo+"/referrers/"+noAlias), 401, 403, 403, 200, 200, 200, 200, 200},
-		{way(get, manifestPath(string(patchFile))), 401, 403, 403, 404, 404, 404, 404, 404},
-		{way(get, "/v2/no/such/product/manifests/patch"), 401, 403, 403, 403, 403, 403, 403, 404},
-		{way(get, "/v2/"+otherRepo+"/manifests/"+patch), 401, 403, 404, 403, 403, 403, 403, 404},
-		{way(get, "/v2/"+otherRepo+"/blobs/"+string(patchFile)), 401, 403, 404, 403, 403, 403, 403, 404},
-
-		// what changes something
-		{put, 401, 403, 403, 403, 403, 403, 201, 201},
-		{way("POST", "/v2/"+repo+"/blobs/uploads/"), 401, 403, 403, 403, 403, 403, 202, 202},
-		{way(del, manifestPath("nothing")), 401, 403, 403, 403, 403, 403, 404, 404},
-		{way(del, manifestPath(string(unknown))), 401, 403, 403, 403, 403, 403, 404, 404},
-		{way(del, blobPath(unknown)), 401, 403, 403, 403, 403, 403, 404, 404},
-		{way(del, blobPath(patchFile)), 401, 403, 403, 403, 403, 403, 403, 403},
-		{way(get, "/v2/"+repo+"/blobs/uploads/0b0f3c62-6f1c-4a3e-9d3b-3f2f6f8f1a10"), 401, 403, 403, 403, 403, 403, 404, 404},
-
-		// what nobody can ask for
-		{way("OPTIONS", manifestPath("patch")), 401, 405, 405, 405, 405, 405, 405, 405},
-		{way("POST", manifestPath("patch")), 401, 405, 405, 405, 405, 405, 405, 405},
-		{way("PATCH", blobPath(patchFile)), 401, 405, 405, 405, 405, 405, 405, 405},
-		{way("TRACE", "/v2/"), 401, 405, 405, 405, 405, 405, 405, 405},
-		{way(get, manifestPath("SHA256:"+one.PatchManifest.Hex())), 401, 404, 404, 404, 404, 404, 404, 404},
-		{way(get, "/v2/"+repo+"/nothing"), 401, 404, 404, 404, 404, 404, 404, 404},
-	}
-	for _, path := range crooked(patch, string(patchFile)) {
-		rows = append(rows, row{way(get, path), 401, 400, 400, 400, 400, 400, 400, 400})
-	}
-	for _, r := range rows {
-		who := []string{"", s.stranger, neighbour, s.host, s.otherHost, s.auditor, s.publisher, s.Admin}
-		want := []int{r.nobody, r.stranger, r.neighbour, r.host, r.other, r.auditor, r.publisher, r.admin}
-		for i, name := range []string{"nobody", "stranger", "neighbour", "host", "other host", "auditor", "publisher", "admin"} {
-			q := r.way
-			q.who = who[i]
-			got := s.send(q)
-			if got.status != want[i] {
-				t.Errorf("%s: %s %s %v: %d %s, want %d", name, q.method, q.path, q.header, got.status, got.body, want[i])
-			}
-			checkReply(t, fmt.Sprintf("%s: %s %s", name, q.method, q.path), got, one)
-		}
-	}
-}
-
-// crooked are other spellings of paths that a host may have.
-func crooked(manifest, blob string) []string {
-	m, b := manifestPath(manifest), blobPath(attest.Digest(blob))
-	return []string{
-		strings.Replace(m, "/manifests/", "%2Fmanifests%2F", 1),
-		strings.Replace(m, "sha256:", "sha256%3A", 1),
-		strings.Replace(m, "manifests", "%6danifests", 1),
-		strings.Replace(b, "blobs", "blob%73", 1),
-		strings.Replace(b, "kernel/debian", "kernel%2fdebian", 1),
-		"/" + m, strings.Replace(m, "/manifests", "//manifests", 1), m + "/",
-		"/v2/x/../" + repo + "/manifests/" + manifest, "/v2/./" + repo + "/manifests/patch",
-		"/v2", strings.Replace(m, "kernel", `kernel\`, 1),
-		strings.Replace(m, "sha256", "sha512", 1),
-		blobPath("sha512:" + attest.Digest(strings.Repeat("A", 128))),
-		"/v2/" + repo + "/blobs/uploads",
-		b + "?digest=sha512:" + strings.Repeat("a", 127),
-		m + "?digest=" + manifest + "&digest=" + manifest,
-		m + "?a=%zz",
-	}
 }
 
 // checkReply asks what has to hold for every answer of a product.

@@ -1,4 +1,35 @@
 package registry
 
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
 // Slow has distribution answer everything, or not.
 func (g *Registry) Slow(yes bool) { g.slow = yes }
+
+// Methods returns what every route answers.
+func Methods() map[string][]string {
+	all := make(map[string][]string)
+	for route, methods := range actions {
+		all[route] = slices.Sorted(maps.Keys(methods))
+	}
+	return all
+}
+
+// RouteOf returns the route of a path; "" for none.
+func (g *Registry) RouteOf(target string) string {
+	path, _, _ := strings.Cut(target, "?")
+	r, err := http.NewRequest(http.MethodGet, "http://registry.example/", nil)
+	if err != nil {
+		return ""
+	}
+	r.URL.Path = path
+	t, e := g.match(r)
+	if e != nil || !canonical(path) {
+		return ""
+	}
+	return t.route
+}

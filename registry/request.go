@@ -77,7 +77,7 @@ func distributionRoutes() mux.MatcherFunc {
 // hygiene refuses a request that two readers could take for two requests.
 func hygiene(r *http.Request) *api.Error {
 	switch {
-	case r.URL.RawPath != "" || !canonical(r.URL.Path):
+	case strings.Contains(r.URL.EscapedPath(), "%") || !canonical(r.URL.Path):
 		return invalid(codeName, "the path is not in its one form: no percent signs, no empty or dotted segments, a slash at the end only of /v2/ and of uploads/")
 	case len(r.Header.Values("Content-Type")) > 1:
 		return invalid(api.CodeInvalid, "Content-Type is given more than once")

@@ -53,6 +53,8 @@ var may = map[string][]string{
 	"registry/content/object":  {"attest", "registry/content"},
 	"registry/collect":         {"attest", "ledger", "registry/content", "registry/state"},
 	"registry/scrub":           {"attest", "registry/content", "registry/state"},
+	"registry/spelling":        {},
+	"registry/doctor":          {"registry/spelling"},
 	"registry/gate":            {"internal/strictjson", "attest", "ledger", "ledger/journal", "verify", "policy", "registry/state"},
 	"registry/admit":           {"internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/state"},
 	"registry":                 {"internal/fileid", "internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/admit", "registry/api", "registry/auth", "registry/content", "registry/gate", "registry/state"},
