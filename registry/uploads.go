@@ -193,6 +193,7 @@ func (w *writer) ReadFrom(r io.Reader) (int64, error) {
 		err = w.exchange.refuse(api.Errorf(http.StatusRequestEntityTooLarge, codeSize, "a blob has at most %d bytes here", w.exchange.maxBlob()).
 			Hint("ask the server's admin for a higher limit"))
 	case errors.Is(err, content.ErrFull):
+		_ = w.Cancel(context.Background()) // its bytes are room that others need
 		err = w.exchange.refuseFor(err)
 	}
 	return n, err
@@ -217,6 +218,7 @@ func (w *writer) Commit(ctx context.Context, desc v1.Descriptor) (v1.Descriptor,
 		return v1.Descriptor{}, x.refuse(e)
 	}
 	if err := up.Commit(ctx, d); err != nil {
+		_ = w.Cancel(ctx) // it cannot go on
 		return v1.Descriptor{}, x.refuseFor(err)
 	}
 	g.uploads.end(w.session)

@@ -74,7 +74,7 @@ func (h *house) registry(who *auth.Authority) (http.Handler, error) {
 	}
 	oci, err := registry.New(registry.Config{
 		Content: bytes, State: h.state, Gate: g, Admit: admit.New(h.state),
-		Store: h.store, Journal: h.journal, Immutable: h.config.Registry.Immutable, Logger: h.logger,
+		Store: h.store, Journal: h.journal, Limits: limits(&h.config.Registry.Limits), Immutable: h.config.Registry.Immutable, Logger: h.logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the registry: %w", err)

@@ -69,15 +69,6 @@ func gc(ctx context.Context, configPath string, how collect.Run, stdout, stderr 
 	return err
 }
 
-// openContent opens where the bytes of blobs are.
-func (h *house) openContent() (*content.Store, error) {
-	backend, err := h.blobs(context.Background())
-	if err != nil {
-		return nil, err
-	}
-	return content.New(backend, nil), nil
-}
-
 // collect applies the retention rules, then collects. A grace of 0 is the
 // configured one.
 func (h *house) collect(ctx context.Context, k *collect.Collector, how collect.Run) (collect.Retained, collect.Report, error) {
