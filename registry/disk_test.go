@@ -1,11 +1,14 @@
 package registry_test
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,31 +129,43 @@ func TestForwardedHeaders(t *testing.T) {
 
 // TestTagRace: while a tag flips between a patch that the host may have and one
 // that it may not, a pull gets the first or nothing, and everything it gets was
-// decided.
+// decided. The clients keep their connections, as real ones do, so that an
+// answer could mix with the one before; first the quick way answers, then
+// distribution.
 func TestTagRace(t *testing.T) {
 	flips := 10_000
 	if testing.Short() {
 		flips = 300
 	}
+	t.Run("quick", func(t *testing.T) { tagRace(t, flips, false) })
+	t.Run("by distribution", func(t *testing.T) { tagRace(t, flips/10, true) })
+}
+
+const racers = 4
+
+func tagRace(t *testing.T, flips int, slow bool) {
 	s, one, two, _ := scene(t)
+	s.oci.Slow(slow)
+	var dials, asked atomic.Int64
+	transport := &http.Transport{MaxIdleConnsPerHost: racers, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		dials.Add(1)
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}
+	defer transport.CloseIdleConnections()
+	s.client = transport
 	done := make(chan struct{})
 	var all sync.WaitGroup
-	for range 4 {
+	for i := range racers {
+		q := way([]string{http.MethodGet, http.MethodHead}[i%2], manifestPath("patch"))
+		q.who = s.host
 		all.Go(func() {
 			for {
 				select {
 				case <-done:
 					return
 				default:
-				}
-				switch r := s.get(s.host, manifestPath("patch")); r.status {
-				case http.StatusOK:
-					if string(r.body) != string(one.patch) || r.header.Get("Docker-Content-Digest") != string(one.PatchManifest) {
-						t.Errorf("the host got %s", r.body)
-					}
-				case http.StatusForbidden:
-				default:
-					t.Errorf("%d %s", r.status, r.body)
+					asked.Add(1)
+					checkRaced(t, s.send(q), q.method, one)
 				}
 			}
 		})
@@ -164,12 +179,27 @@ func TestTagRace(t *testing.T) {
 	}
 	close(done)
 	all.Wait()
+	if n := dials.Load(); n > 2*racers {
+		t.Errorf("%d requests of %d clients had %d connections", asked.Load(), racers, n)
+	}
 	for d, want := range map[attest.Digest]int{one.PatchManifest: http.StatusOK, two.PatchManifest: http.StatusForbidden} {
 		s.Must(ledger.KindTag, ledger.TagMoved{Repository: repo, Tag: "patch", Digest: d, By: s.publisher})
 		s.must(want, request{who: s.host, method: http.MethodGet, path: manifestPath("patch"), header: accept})
 	}
 	if n := s.count(ledger.KindDecision); n != 2 {
 		t.Errorf("%d decisions on record, want 2", n)
+	}
+}
+
+// checkRaced wants the one patch, whole, or a refusal.
+func checkRaced(t *testing.T, r reply, method string, one *world) {
+	t.Helper()
+	switch {
+	case r.status == http.StatusForbidden && r.header.Get("Docker-Content-Digest") == "":
+	case r.status != http.StatusOK || r.header.Get("Docker-Content-Digest") != string(one.PatchManifest):
+		t.Errorf("the host got %d %v %s", r.status, r.header, r.body)
+	case method == http.MethodGet && string(r.body) != string(one.patch):
+		t.Errorf("the host got %s", r.body)
 	}
 }
 

@@ -48,6 +48,7 @@ type server struct {
 	oci  *registry.Registry
 
 	journal *faultyJournal
+	client  http.RoundTripper // sends what the test asks
 
 	publisher, auditor, host, otherHost, stranger string
 	hostKey, otherKey                             statetest.Key
@@ -58,7 +59,7 @@ type server struct {
 func newServer(t *testing.T) *server {
 	t.Helper()
 	h := statetest.New(t)
-	s := &server{House: h, t: t, root: t.TempDir(), logs: new(logs), journal: &faultyJournal{inner: h.Journal}}
+	s := &server{House: h, t: t, root: t.TempDir(), logs: new(logs), journal: &faultyJournal{inner: h.Journal}, client: http.DefaultTransport}
 	s.validNow()
 	s.publisher, _ = h.Principal("publisher", state.RolePublisher)
 	s.auditor, _ = h.Principal("auditor", state.RoleAuditor)
@@ -200,7 +201,7 @@ func (s *server) send(q request) reply {
 	if q.who != "" {
 		r.Header.Set(whoHeader, q.who)
 	}
-	resp, err := http.DefaultTransport.RoundTrip(r)
+	resp, err := s.client.RoundTrip(r)
 	if err != nil {
 		s.t.Fatalf("%s %s: %v", q.method, q.path, err)
 	}
