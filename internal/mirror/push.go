@@ -209,8 +209,8 @@ func (p *push) revocations(ctx context.Context) error {
 }
 
 // inOrder sorts manifests so that what others name comes before them, and what
-// makes a patch fit last: bases and all that is said of them, then patches,
-// then what is said of patches.
+// makes a patch fit last: bases and all that is said of them, then patches and
+// what is said of those.
 func inOrder(manifests map[attest.Digest]*manifest) []*manifest {
 	o := &order{all: manifests, known: map[attest.Digest]place{}}
 	list := make([]*manifest, 0, len(manifests))
@@ -219,7 +219,7 @@ func inOrder(manifests map[attest.Digest]*manifest) []*manifest {
 	}
 	slices.SortFunc(list, func(a, b *manifest) int {
 		x, y := o.place(a), o.place(b)
-		return cmp.Or(cmp.Compare(x.stage, y.stage), cmp.Compare(x.depth, y.depth), cmp.Compare(a.digest(), b.digest()))
+		return cmp.Or(cmp.Compare(x.late, y.late), cmp.Compare(x.depth, y.depth), cmp.Compare(a.digest(), b.digest()))
 	})
 	return list
 }
@@ -232,7 +232,7 @@ type order struct {
 
 // A place is when a manifest is sent.
 type place struct {
-	stage int // 1: patches; 2: bundles about them; 0: before
+	late  int // 1: a patch, or attached to one; 0: not
 	depth int // how long the way of what it needs is
 }
 
@@ -253,13 +253,10 @@ func (o *order) place(m *manifest) place {
 			continue
 		}
 		q := o.place(other)
-		p.stage, p.depth = max(p.stage, q.stage), max(p.depth, q.depth+1)
-		if m.isBundle() && other.typ() == attest.ArtifactPatch {
-			p.stage = 2
-		}
+		p.late, p.depth = max(p.late, q.late), max(p.depth, q.depth+1)
 	}
 	if m.typ() == attest.ArtifactPatch {
-		p.stage = max(p.stage, 1)
+		p.late = 1
 	}
 	o.known[m.digest()] = p
 	return p

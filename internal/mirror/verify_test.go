@@ -82,6 +82,27 @@ func TestEveryFileCounts(t *testing.T) {
 	o.mustLook(dir, nil, "", "")
 }
 
+// index.json is what others read: it says what the record does, and no more.
+func TestIndexSaysWhatTheRecordDoes(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t)
+	dir := filepath.Join(t.TempDir(), "mirror")
+	o.mustPull(dir)
+	path := filepath.Join(dir, "index.json")
+	index := string(mustRead(t, path))
+	for name, lie := range map[string]string{
+		"another name":    strings.Replace(index, "fix-1", "fix-2", 1),
+		"another's name":  strings.Replace(strings.Replace(index, `"latest"`, `"x"`, 1), `"base"`, `"latest"`, 1),
+		"one more member": strings.Replace(index, `"schemaVersion":2`, `"annotations":{},"schemaVersion":2`, 1),
+	} {
+		must(t, os.WriteFile(path, []byte(lie), 0o644))
+		refused(t, mirror.Corrupt, "does not list what", func() error { return only(mirror.Open(dir)) })
+		if lie == index {
+			t.Errorf("%s: nothing was changed", name)
+		}
+	}
+}
+
 // rewrite changes the record or the log entries of a mirror and makes
 // everything that hangs on it fit again, as somebody in between could.
 func rewrite(t *testing.T, dir string, change func(r *mirror.Record, e *mirror.Entries)) {
