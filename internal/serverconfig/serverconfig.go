@@ -37,6 +37,9 @@ type Config struct {
 	// SitePolicy is the file of the site's minimums (docs/spec/site-policy.md);
 	// the defaults where it is left out.
 	SitePolicy string `json:"sitePolicy,omitzero"`
+	// Limits are how much, how fast and how slowly others may; the defaults
+	// where they are left out.
+	Limits Limits `json:"limits,omitzero"`
 	// Notifications are the endpoints that are told what was acknowledged.
 	Notifications []Notification `json:"notifications,omitzero"`
 }
@@ -82,7 +85,7 @@ func BaseURL(c *Config, addr string) string {
 
 // Check reports the first thing in c that no server could run with.
 func (c *Config) Check() error {
-	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications} {
+	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications, c.checkLimits} {
 		if err := check(); err != nil {
 			return err
 		}
