@@ -43,9 +43,10 @@ func (f *failure) hint(remedy string) *failure {
 // params reads a query once and keeps the first error. A parameter that is
 // given twice, cannot be read, or that nobody asked for is one.
 type params struct {
-	values url.Values
-	known  []string
-	err    error
+	values  url.Values
+	maxPage int
+	known   []string
+	err     error
 }
 
 func (p *params) text(name string) string {
@@ -117,8 +118,17 @@ func (p *params) integer(name string) int64 {
 	return n
 }
 
+func (p *params) limit() int {
+	n := p.integer("limit")
+	if n > int64(p.maxPage) {
+		p.fail("parameter %q is %d, and a page has at most %d rows", "limit", n, p.maxPage)
+		return 0
+	}
+	return int(n)
+}
+
 func (p *params) pages() index.Range {
-	return index.Range{AsOf: p.time("as-of"), Limit: int(p.integer("limit")), Cursor: p.text("cursor")}
+	return index.Range{AsOf: p.time("as-of"), Limit: p.limit(), Cursor: p.text("cursor")}
 }
 
 func (p *params) fail(format string, args ...any) {

@@ -8,6 +8,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -35,12 +36,15 @@ type Options struct {
 	// Products returns the products whoever asks may see, nil for all of them.
 	// A nil function means that everyone who gets here may see all.
 	Products func(r *http.Request) index.Products
+	// MaxPage is the most rows of one answer; 0: index.MaxLimit.
+	MaxPage int
 }
 
 type server struct {
 	reader   Reader
 	logger   *slog.Logger
 	products func(*http.Request) index.Products
+	maxPage  int
 }
 
 // New returns the handler of the paths below /v1/audit/.
@@ -48,7 +52,7 @@ func New(r Reader, o *Options) http.Handler {
 	if o == nil {
 		o = new(Options)
 	}
-	s := &server{reader: r, logger: o.Logger, products: o.Products}
+	s := &server{reader: r, logger: o.Logger, products: o.Products, maxPage: cmp.Or(o.MaxPage, index.MaxLimit)}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
@@ -98,7 +102,7 @@ func (s *server) answer(answer answerer, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, failf(http.StatusBadRequest, "INVALID", "the query cannot be read: %s", err)
 	}
-	return answer(r, &params{values: values})
+	return answer(r, &params{values: values, maxPage: s.maxPage})
 }
 
 func (s *server) whoBuilt(r *http.Request, p *params) (any, error) {
@@ -144,7 +148,7 @@ func (s *server) records(r *http.Request, p *params) (any, error) {
 		return nil, failf(http.StatusForbidden, "FORBIDDEN_ROLE", "journal records are of all products").
 			hint("ask an admin of the whole server to read them, or ask for decisions of one product")
 	}
-	q := index.RecordQuery{From: p.integer("from"), Limit: int(p.integer("limit"))}
+	q := index.RecordQuery{From: p.integer("from"), Limit: p.limit()}
 	if err := p.done(); err != nil {
 		return nil, err
 	}
@@ -160,6 +164,8 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		f = failf(http.StatusNotFound, "NOT_FOUND", "%s", err).hint("check repository, digest and as-of")
 	case errors.Is(err, index.ErrQuestion):
 		f = failf(http.StatusBadRequest, "INVALID", "%s", err)
+	case errors.Is(r.Context().Err(), context.DeadlineExceeded):
+		f = failf(http.StatusServiceUnavailable, "UNAVAILABLE", "the question took too long").hint("ask for less: a smaller limit, one product, host or artifact")
 	default:
 		if r.Context().Err() == nil {
 			s.logger.Error("answering an auditor", "path", r.URL.Path, "err", err)

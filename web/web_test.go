@@ -128,6 +128,30 @@ func TestBadQuestions(t *testing.T) {
 	}
 }
 
+// TestPagesAreBounded: a larger one than configured is refused, not shortened.
+func TestPagesAreBounded(t *testing.T) {
+	for _, path := range []string{"decisions", "hosts", "records"} {
+		r := new(reader)
+		h := New(r, &Options{MaxPage: 50})
+		checkError(t, path, get(h, "GET", "/v1/audit/"+path+"?limit=51"), http.StatusBadRequest, "INVALID", "at most 50 rows")
+		if r.asked != nil {
+			t.Errorf("%s: asked %+v", path, r.asked)
+		}
+		if w := get(h, "GET", "/v1/audit/"+path+"?limit=50"); w.Code != http.StatusOK {
+			t.Errorf("%s: a page of 50: %s", path, w.Body)
+		}
+	}
+}
+
+// TestQuestionThatTakesTooLong: it is told so, and nothing is logged as broken.
+func TestQuestionThatTakesTooLong(t *testing.T) {
+	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer cancel()
+	w := httptest.NewRecorder()
+	New(&reader{err: errors.New("interrupted")}, nil).ServeHTTP(w, httptest.NewRequest("GET", "/v1/audit/hosts", nil).WithContext(ctx))
+	checkError(t, "too long", w, http.StatusServiceUnavailable, "UNAVAILABLE", "too long")
+}
+
 func TestErrors(t *testing.T) {
 	for code, err := range map[string]error{
 		"NOT_FOUND": fmt.Errorf("reading the index: x: %w", index.ErrNotFound),

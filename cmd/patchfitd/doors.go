@@ -42,18 +42,19 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the timestamp authority: %w", err)
 	}
-	oci, err := h.registry(who)
+	limits := newLimits(h.config.Limits, who)
+	oci, err := h.registry(who, limits)
 	if err != nil {
 		return nil, err
 	}
-	api, err := h.api(x, who, baseURL)
+	api, err := h.api(x, limits, baseURL)
 	if err != nil {
 		return nil, err
 	}
 	r := mux.NewRouter().SkipClean(true).UseEncodedPath()
-	r.PathPrefix("/v2").Handler(unhurried(oci))
+	r.PathPrefix("/v2").Handler(limits.steady(oci))
 	rest := mux.NewRouter().SkipClean(true).UseEncodedPath()
-	rest.Handle("/token", who.TokenHandler())
+	rest.Handle("/token", limits.exchanges(who.TokenHandler()))
 	rest.PathPrefix("/v1/").Handler(api)
 	rest.Handle("/api/v1/timestamp", stamp)
 	rest.PathPrefix("/api/v2/").Handler(h.log)
@@ -61,11 +62,11 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 		return nil, err
 	}
 	rest.HandleFunc("/readyz", h.ready)
-	r.PathPrefix("/").Handler(prompt(rest))
-	return noSniff(r), nil
+	r.PathPrefix("/").Handler(limits.prompt(rest))
+	return guarded(r, baseURL), nil
 }
 
-func (h *house) registry(who *auth.Authority) (http.Handler, error) {
+func (h *house) registry(who *auth.Authority, limits *limits) (http.Handler, error) {
 	g := gate.New(h.state, h.journal, &gate.Options{Logger: h.logger})
 	h.closers = append(h.closers, g.Close)
 	bytes, err := h.openContent()
@@ -74,7 +75,7 @@ func (h *house) registry(who *auth.Authority) (http.Handler, error) {
 	}
 	oci, err := registry.New(registry.Config{
 		Content: bytes, State: h.state, Gate: g, Admit: admit.New(h.state),
-		Store: h.store, Journal: h.journal, Limits: limits(&h.config.Registry.Limits), Immutable: h.config.Registry.Immutable, Logger: h.logger,
+		Store: h.store, Journal: h.journal, Limits: quotas(&h.config.Registry.Limits), Immutable: h.config.Registry.Immutable, Logger: h.logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the registry: %w", err)
@@ -83,18 +84,18 @@ func (h *house) registry(who *auth.Authority) (http.Handler, error) {
 	if err := h.tend(bytes, oci.Alone); err != nil {
 		return nil, err
 	}
-	return who.Required(oci), nil
+	return who.Required(limits.known(oci)), nil
 }
 
-func (h *house) api(x *index.Index, who *auth.Authority, baseURL string) (http.Handler, error) {
+func (h *house) api(x *index.Index, limits *limits, baseURL string) (http.Handler, error) {
 	pin, err := h.tlsPin()
 	if err != nil {
 		return nil, err
 	}
-	audit := web.New(x, &web.Options{Logger: h.logger, Products: h.audited})
+	audit := web.New(x, &web.Options{Logger: h.logger, Products: h.audited, MaxPage: limits.auditPage()})
 	return control.New(control.Config{
 		URL: baseURL, TLSKey: pin, Pepper: h.keys.pepper,
-		State: h.state, Store: h.store, Journal: h.journal, Auth: who, Audit: h.upToDate(x, audit),
+		State: h.state, Store: h.store, Journal: h.journal, Auth: limits.who, Known: limits.known, Audit: limits.queries(h.upToDate(x, audit)),
 	}, &control.Options{Logger: h.logger}), nil
 }
 
@@ -163,11 +164,4 @@ func (h *house) ready(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ready")
-}
-
-func noSniff(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		next.ServeHTTP(w, r)
-	})
 }

@@ -43,7 +43,7 @@ func exists(file string) bool { _, err := os.Stat(file); return err == nil }
 // TestGC: a dry run changes nothing and says what a run does; the grace is the
 // configured one unless it is given.
 func TestGC(t *testing.T) {
-	config := newServer(t, "registry: {gc: {every: 24h, grace: 48h}}\n")
+	config := newData(t, "registry: {gc: {every: 24h, grace: 48h}}\n")
 	file := leftOver(t, config)
 	for _, tt := range []struct {
 		args  string
@@ -70,7 +70,7 @@ func TestGC(t *testing.T) {
 
 // TestGCOfARunningServer: there is one collector at a time.
 func TestGCOfARunningServer(t *testing.T) {
-	config := newServer(t, "")
+	config := newData(t, "")
 	h, err := openHouse(t.Context(), config, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestGCOfARunningServer(t *testing.T) {
 
 // TestChores: a running server collects and scrubs by itself, and stops.
 func TestChores(t *testing.T) {
-	config := newServer(t, "registry: {gc: {every: 5ms}, scrub: {every: 5ms, rate: 1GiB}, retention: [{untagged: 720h}]}\n")
+	config := newData(t, "registry: {gc: {every: 5ms}, scrub: {every: 5ms, rate: 1GiB}, retention: [{untagged: 720h}]}\n")
 	file := leftOver(t, config)
 	said := make(lines, 1024)
 	h, err := openHouse(t.Context(), config, io.Discard)

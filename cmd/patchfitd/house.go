@@ -14,7 +14,6 @@ import (
 
 	"github.com/sigstore/sigstore/pkg/signature"
 	"golang.org/x/sys/unix"
-	"k8s.io/klog/v2"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/serverconfig"
@@ -60,8 +59,6 @@ type house struct {
 // state is whole.
 func openHouse(ctx context.Context, configPath string, stderr io.Writer) (*house, error) {
 	h := &house{logger: slog.New(slog.NewJSONHandler(stderr, nil))}
-	// Tessera logs through klog, and tells every step at info.
-	klog.SetSlogLogger(slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err := h.open(ctx, configPath); err != nil {
 		return nil, errors.Join(err, h.close())
 	}

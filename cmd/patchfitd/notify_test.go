@@ -20,9 +20,9 @@ import (
 	"github.com/patchfit/patchfit/ledger"
 )
 
-// newServer makes a data directory and returns its configuration file, with
+// newData makes a data directory and returns its configuration file, with
 // more appended to it.
-func newServer(t *testing.T, more string) string {
+func newData(t *testing.T, more string) string {
 	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "patchfitd.yaml")
@@ -59,7 +59,7 @@ func TestNotifications(t *testing.T) {
 		got <- r.Header.Get("Webhook-Id")
 	}))
 	defer srv.Close()
-	path := newServer(t, fmt.Sprintf("notifications: [{name: ops, url: '%s', secrets: ['%s'], types: [product.added]}]\n", srv.URL, secret))
+	path := newData(t, fmt.Sprintf("notifications: [{name: ops, url: '%s', secrets: ['%s'], types: [product.added]}]\n", srv.URL, secret))
 	for i := range 2 {
 		h, err := openHouse(t.Context(), path, io.Discard)
 		if err != nil {

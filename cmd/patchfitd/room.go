@@ -39,7 +39,8 @@ func room(c *serverconfig.Registry, all int64) *content.Options {
 	return &content.Options{MinFree: min(freeBytes, all/100*freeOfSmall), MinFreePercent: freePercent}
 }
 
-func limits(c *serverconfig.Limits) registry.Limits {
+// quotas are the registry's own limits.
+func quotas(c *serverconfig.Quotas) registry.Limits {
 	return registry.Limits{
 		Blob: int64(c.Blob), Uploads: c.Uploads, OwnUploads: c.OwnUploads, UploadTTL: time.Duration(c.UploadTTL),
 		RepositoryBytes: int64(c.Repository), PublisherBytes: int64(c.Publisher),

@@ -36,9 +36,9 @@ func TestRoom(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	all := serverconfig.Limits{Repository: 1, Publisher: 2, Blob: 3, Uploads: 4, OwnUploads: 5, UploadTTL: serverconfig.Duration(time.Hour)}
+	all := serverconfig.Quotas{Repository: 1, Publisher: 2, Blob: 3, Uploads: 4, OwnUploads: 5, UploadTTL: serverconfig.Duration(time.Hour)}
 	want := registry.Limits{RepositoryBytes: 1, PublisherBytes: 2, Blob: 3, Uploads: 4, OwnUploads: 5, UploadTTL: time.Hour}
-	if diff := cmp.Diff(want, limits(&all)); diff != "" {
+	if diff := cmp.Diff(want, quotas(&all)); diff != "" {
 		t.Error(diff)
 	}
 }

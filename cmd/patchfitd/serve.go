@@ -10,23 +10,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/net/netutil"
-	"golang.org/x/sys/unix"
 
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/ledger/index"
 )
 
-// Limits of the listener (docs/spec/registry.md, Limits).
 const (
-	readHeaderTimeout = 5 * time.Second
-	idleTimeout       = 60 * time.Second
-	maxHeaderBytes    = 16 << 10
-	drainTimeout      = 10 * time.Second
-	maxConnections    = 4096             // at once; fewer where the process may open fewer files
-	askTimeout        = 30 * time.Second // to send a request outside /v2/, body and all
-	answerTimeout     = 60 * time.Second // to take its answer
-	indexPoll         = 100 * time.Millisecond
+	drainTimeout = 10 * time.Second
+	indexPoll    = 100 * time.Millisecond
 )
 
 func serveCommand(config *string) *cobra.Command {
@@ -87,55 +78,14 @@ func (h *house) listen() (net.Listener, error) {
 		l.Close()
 		return nil, hinted{fmt.Errorf("%s is not loopback and there is no TLS", h.config.Listen), "set tls.certificate and tls.key, or listen on 127.0.0.1"}
 	}
-	return netutil.LimitListener(l, connections()), nil
-}
-
-// connections is how many there may be at once: files are for the journal
-// first, so clients get at most half.
-func connections() int {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return maxConnections / 4
-	}
-	return int(min(maxConnections, limit.Cur/2))
-}
-
-// prompt gives a request outside /v2/ a time to arrive and its answer a time
-// to be taken: both are small. Uploads and downloads may take as long as they
-// move; the registry watches over those.
-func prompt(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		now, c := time.Now(), http.NewResponseController(w)
-		if err := errors.Join(c.SetReadDeadline(now.Add(askTimeout)), c.SetWriteDeadline(now.Add(askTimeout+answerTimeout))); err != nil {
-			http.Error(w, "this connection cannot be timed", http.StatusInternalServerError)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// unhurried takes back the time [prompt] gave an earlier request on the same
-// connection.
-func unhurried(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
-			http.Error(w, "this connection cannot be timed", http.StatusInternalServerError)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	return limited(l, h.config.Limits, h.logger), nil
 }
 
 // run serves until ctx ends, then lets running responses finish. A journal
 // that is down ends it too: whether what was written is there only a new start
 // finds out, and a supervisor makes one.
 func (h *house) run(ctx context.Context, l net.Listener, handler http.Handler) error {
-	srv := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-	}
+	srv := newServer(handler, h.config.Limits)
 	done := make(chan error, 1)
 	go func() {
 		if h.config.TLS.Certificate != "" {

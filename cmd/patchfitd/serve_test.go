@@ -2,16 +2,11 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/patchfit/patchfit/internal/serverconfig"
 )
@@ -19,68 +14,6 @@ import (
 func testConfig(t *testing.T, listen string) *serverconfig.Config {
 	t.Helper()
 	return &serverconfig.Config{Listen: listen, Data: t.TempDir(), Origin: "test.patchfit.localhost"}
-}
-
-// TestPromptEndsStalledRequests: whoever sends one byte and nothing more, or
-// takes no answer, loses the connection; the next request on a connection has
-// a time of its own.
-func TestPromptEndsStalledRequests(t *testing.T) {
-	read := make(chan error, 1)
-	stalled := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := http.NewResponseController(w)
-		if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil { // prompt's, shortened
-			t.Error(err)
-		}
-		_, err := io.ReadAll(r.Body)
-		read <- err
-	})
-	srv := httptest.NewServer(prompt(stalled))
-	defer srv.Close()
-	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, "POST /v1/enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the body that never came ends with %v, want a timeout", err)
-	}
-}
-
-// deadlines is a response writer that notes what it is given.
-type deadlines struct {
-	http.ResponseWriter
-	read, write time.Time
-}
-
-func (d *deadlines) SetReadDeadline(t time.Time) error  { d.read = t; return nil }
-func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = t; return nil }
-
-func TestRequestsOutsideTheRegistryAreTimed(t *testing.T) {
-	nothing := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	d := &deadlines{ResponseWriter: httptest.NewRecorder()}
-	before := time.Now()
-	prompt(nothing).ServeHTTP(d, httptest.NewRequest("GET", "/v1/x", nil))
-	if left := d.read.Sub(before); left < askTimeout || left > askTimeout+time.Minute {
-		t.Errorf("%v to send the request, want %v", left, askTimeout)
-	}
-	if left := d.write.Sub(before); left < answerTimeout || left > askTimeout+answerTimeout+time.Minute {
-		t.Errorf("%v to take the answer, want %v", left, askTimeout+answerTimeout)
-	}
-	unhurried(nothing).ServeHTTP(d, httptest.NewRequest("GET", "/v2/x", nil))
-	if !d.write.IsZero() {
-		t.Error("a download inherits the time of the request before it")
-	}
-}
-
-// TestConnectionsAreCounted: a client beyond the limit waits; it takes no file
-// the journal needs.
-func TestConnectionsAreCounted(t *testing.T) {
-	if n := connections(); n < 1 || n > maxConnections {
-		t.Errorf("%d connections, want 1 to %d", n, maxConnections)
-	}
 }
 
 func TestPlainHTTPOnlyOnLoopback(t *testing.T) {

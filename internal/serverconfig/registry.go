@@ -13,7 +13,7 @@ import (
 // A Registry says what the registry takes, what it keeps, and for how long
 // (docs/spec/registry.md). What is left out is the default, or not done.
 type Registry struct {
-	Limits Limits `json:"limits,omitzero"`
+	Limits Quotas `json:"limits,omitzero"`
 	// Free is what has to stay free on the disk; the default where it is left
 	// out.
 	Free *Free `json:"free,omitzero"`
@@ -27,8 +27,8 @@ type Registry struct {
 	Scrub *Scrub `json:"scrub,omitzero"`
 }
 
-// Limits of what may come in.
-type Limits struct {
+// Quotas are limits of what may come in.
+type Quotas struct {
 	Repository Size     `json:"repository,omitzero"` // of all blobs of a repository
 	Publisher  Size     `json:"publisher,omitzero"`  // of the blobs one principal put into a repository
 	Blob       Size     `json:"blob,omitzero"`       // of one
@@ -74,7 +74,7 @@ func (r *Registry) Immutable(tag string) bool {
 
 func (c *Config) checkRegistry() error {
 	r := &c.Registry
-	for _, check := range []func() error{r.checkLimits, r.checkFree, r.checkTags, r.checkRetention} {
+	for _, check := range []func() error{r.checkQuotas, r.checkFree, r.checkTags, r.checkRetention} {
 		if err := check(); err != nil {
 			return fmt.Errorf("registry: %w", err)
 		}
@@ -82,7 +82,7 @@ func (c *Config) checkRegistry() error {
 	return nil
 }
 
-func (r *Registry) checkLimits() error {
+func (r *Registry) checkQuotas() error {
 	if r.Limits.Uploads < 0 || r.Limits.OwnUploads < 0 {
 		return errors.New("limits: a number of uploads is below zero")
 	}

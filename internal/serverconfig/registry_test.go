@@ -25,7 +25,7 @@ registry:
 	}
 	hour := Duration(time.Hour)
 	want := Registry{
-		Limits: Limits{Repository: 50 << 30, Publisher: 10 << 30, Blob: 1 << 30, Uploads: 64, OwnUploads: 8, UploadTTL: 2 * hour},
+		Limits: Quotas{Repository: 50 << 30, Publisher: 10 << 30, Blob: 1 << 30, Uploads: 64, OwnUploads: 8, UploadTTL: 2 * hour},
 		Free:   &Free{512 << 20, 3}, ImmutableTags: []string{"release-*", "v1"},
 		Retention: []Retention{{"lib/*", 720 * hour, "nightly-*", 7, false}, {Untagged: 2160 * hour, Artifacts: true}},
 		GC:        &GC{24 * hour, 48 * hour}, Scrub: &Scrub{168 * hour, 20 << 20},

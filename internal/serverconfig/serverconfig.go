@@ -39,6 +39,9 @@ type Config struct {
 	// SitePolicy is the file of the site's minimums (docs/spec/site-policy.md);
 	// the defaults where it is left out.
 	SitePolicy string `json:"sitePolicy,omitzero"`
+	// Limits are how much, how fast and how slowly others may; the defaults
+	// where they are left out.
+	Limits Limits `json:"limits,omitzero"`
 	// Notifications are the endpoints that are told what was acknowledged.
 	Notifications []Notification `json:"notifications,omitzero"`
 	// Registry says what the registry takes, and what it keeps for how long.
@@ -86,7 +89,7 @@ func BaseURL(c *Config, addr string) string {
 
 // Check reports the first thing in c that no server could run with.
 func (c *Config) Check() error {
-	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications, c.Storage.check, c.checkRegistry} {
+	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications, c.Storage.check, c.checkRegistry, c.checkLimits} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -46,7 +46,7 @@ func TestSample(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the sample configuration is refused: %v", err)
 	}
-	if c.TLS == (TLS{}) || c.SitePolicy == "" || len(c.Notifications) == 0 || c.Registry.GC == nil || c.Registry.Free == nil || c.Registry.Scrub == nil || len(c.Registry.Retention) == 0 {
+	if c.TLS == (TLS{}) || c.SitePolicy == "" || len(c.Notifications) == 0 || c.Registry.GC == nil || c.Registry.Free == nil || c.Registry.Scrub == nil || len(c.Registry.Retention) == 0 || c.Limits == (Limits{}) {
 		t.Errorf("the sample does not show every key: %+v", c)
 	}
 }
@@ -143,6 +143,7 @@ func TestWrite(t *testing.T) {
 	for name, c := range map[string]*Config{
 		"plain": {Listen: "127.0.0.1:0", Data: "data", Origin: "patchfit.localhost"},
 		"tls": {Listen: "192.0.2.1:443", Data: "data", Origin: "a.example", TLS: TLS{Certificate: "c", Key: "k"}, SitePolicy: "s",
+			Limits:        Limits{Connections: 7, Host: Rate{Burst: 9}, BodyStall: Duration(time.Second)},
 			Notifications: []Notification{{Name: "a", URL: "https://x", Secrets: []string{"/s"}, Timeout: Duration(90 * time.Second)}}},
 		"s3": {Listen: "127.0.0.1:0", Data: "data", Origin: "a.example", Storage: Storage{Kind: Bucket, S3: S3{
 			Endpoint: "https://s3.example", Region: "r", Bucket: "bbb", AccessKeyFile: "a", SecretKeyFile: "s",
@@ -225,6 +226,17 @@ func TestLoadRefuses(t *testing.T) {
 		"empty origin":      {swap("origin: patches.example.org", "origin: ''"), "origin"},
 		"plain far url":     {strings.NewReplacer(tlsLine, "", "0.0.0.0", "127.0.0.1", "https://", "http://").Replace(good), "must be https"},
 		"too long":          {good + strings.Repeat("#", maxSize), "exceeds the limit"},
+		"limit of zero":     {good + "limits: {connections: 0}\n", "/limits/connections: 0 is not above zero"},
+		"negative limit":    {good + "limits: {bodyRate: -1}\n", "/limits/bodyRate: -1 is not above zero"},
+		"half a limit":      {good + "limits: {streams: 1.5}\n", "/limits/streams: 1.5 is not a whole number"},
+		"limit as text":     {good + "limits: {streams: many}\n", "/limits/streams: \"many\" is not a whole number"},
+		"no limit at all":   {good + "limits: {streams: null}\n", "/limits/streams: null"},
+		"time of zero":      {good + "limits: {bodyStall: 0s}\n", "/limits/bodyStall: 0s is not above zero"},
+		"time as a number":  {good + "limits: {bodyStall: 30}\n", "/limits/bodyStall"},
+		"rate of zero":      {good + "limits: {token: {perSecond: 0}}\n", "/limits/token/perSecond: 0 is not above zero"},
+		"rate without end":  {good + "limits: {host: {burst: 9999999}}\n", "limits.host is above"},
+		"unknown limit":     {good + "limits: {conections: 5}\n", "/limits/conections: unknown member"},
+		"query too long":    {good + "limits: {auditTime: 90s}\n", "limits.auditTime 1m30s is not below"},
 		"relative secret":   {good + "notifications: [{name: a, url: 'https://x', secrets: [s]}]\n", `"s" is not an absolute path`},
 		"relative ca":       {good + "notifications: [{name: a, url: 'https://x', secrets: [/s], ca: c}]\n", `"c" is not an absolute path`},
 		"no secrets":        {good + "notifications: [{name: a, url: 'https://x'}]\n", "/notifications/0/secrets: missing"},

@@ -9,8 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
-	"time"
 
 	"github.com/patchfit/patchfit/internal/strictjson"
 )
@@ -38,7 +36,8 @@ type Options struct {
 	UserAgent string
 }
 
-// A Client talks to one server. It is safe for concurrent use.
+// A Client talks to one server. Where that says that it is asked too often, the
+// client waits and asks again. It is safe for concurrent use.
 type Client struct {
 	server *url.URL
 	hc     *http.Client
@@ -64,7 +63,7 @@ func New(server string, o *Options) (*Client, error) {
 			return nil, err
 		}
 	}
-	b := &bearer{base: base, server: u, principal: o.Principal, signer: o.Signer, fixed: o.Token, agent: o.UserAgent}
+	b := &bearer{base: patient{base}, server: u, principal: o.Principal, signer: o.Signer, fixed: o.Token, agent: o.UserAgent}
 	hc := &http.Client{Transport: b, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return &Client{server: u, hc: hc, bearer: b}, nil
 }
@@ -151,9 +150,7 @@ func ReadError(resp *http.Response, body []byte) *Error {
 		e = Errorf(0, CodeUnknown, "the server answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	e.Status = resp.StatusCode
-	if s, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31); err == nil {
-		e.RetryAfter = time.Duration(s) * time.Second
-	}
+	e.RetryAfter = retryAfter(resp)
 	return e
 }
 

@@ -262,3 +262,37 @@ func TestBadRequests(t *testing.T) {
 		}
 	})
 }
+
+// TestKnownSeesWhoeverAsks: every route but the public ones goes by it, with
+// the caller known; what it refuses is not looked at.
+func TestKnownSeesWhoeverAsks(t *testing.T) {
+	stage(t, statetest.New, func(t *testing.T, s *scene) {
+		var seen []string
+		token := auth.TokenPrefix + "another"
+		s.Must(ledger.KindPrincipal, ledger.PrincipalAdded{Principal: "p-1", Name: "p", TokenMAC: auth.TokenMAC(pepper, token), By: "p-1"})
+		a, err := auth.New(auth.Config{URL: base, Signer: statetest.NewKey(t).Signer, Pepper: pepper, Directory: s.State}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				p, _ := auth.From(r.Context())
+				seen = append(seen, p.ID)
+				w.WriteHeader(http.StatusTeapot)
+			})
+		}
+		h := New(Config{URL: base, Pepper: pepper, State: s.State, Store: s.Blobs, Journal: s.Journal, Auth: a, Audit: http.NotFoundHandler(), Known: known}, nil)
+		for name, rule := range rules {
+			method, path, _ := strings.Cut(name, " ")
+			path = strings.ReplaceAll(path, "{id:[0-9a-f-]{36}}", "0d9ff2a4-6f9c-4f0b-8d3b-1f6f6f0a0001")
+			r := httptest.NewRequest(method, path, strings.NewReader("{}"))
+			r.Header.Set("Authorization", "Bearer "+token)
+			w := httptest.NewRecorder()
+			seen = nil
+			h.ServeHTTP(w, r)
+			if passed := len(seen) == 1 && seen[0] == "p-1" && w.Code == http.StatusTeapot; passed == rule.public {
+				t.Errorf("%s: status %d, seen %q", name, w.Code, seen)
+			}
+		}
+	})
+}

@@ -18,6 +18,7 @@ var may = map[string][]string{
 	"internal/term":              {},
 	"internal/manual":            {},
 	"internal/manual/manualtest": {"internal/manual"},
+	"internal/pace":              {},
 	"internal/serverconfig":      {"internal/strictjson"},
 	"internal/config":            {"internal/keyfile", "internal/strictjson", "attest", "registry/assertion", "registry/api"},
 	"internal/publish":           {"internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "registry/api", "build"},

@@ -1,0 +1,186 @@
+package pace
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+)
+
+// ErrSlow reports a request whose body came too slowly.
+var ErrSlow = errors.New("the body comes too slowly")
+
+// Limits are how slow a client may be. All are above zero.
+type Limits struct {
+	BodyStall   time.Duration // without a byte of the body
+	BodyRate    int64         // bytes a second of the body …
+	BodyWindow  time.Duration // … over so much waiting for it
+	AnswerStall time.Duration // without taking more of the answer
+}
+
+// Steady answers with next, for as long as bytes move: how long an upload or a
+// download takes in all is nobody's business. Only waiting for the client
+// counts, so that a slow disk of ours ends nothing.
+func Steady(next http.Handler, l Limits) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		// A request before this one on the connection may have left a deadline.
+		if err := c.SetWriteDeadline(time.Time{}); err != nil {
+			http.Error(w, "this connection cannot be timed", http.StatusInternalServerError)
+			return
+		}
+		a := &answer{ResponseWriter: w, deadline: c.SetWriteDeadline, stall: l.AnswerStall, chunk: leastChunk}
+		defer a.extend() // for what is still buffered
+		if r.Body != nil && r.Body != http.NoBody {
+			b := &body{ReadCloser: r.Body, limits: l, deadline: c.SetReadDeadline}
+			defer b.leave()
+			r = r.WithContext(r.Context()) // a copy: the body is ours alone
+			r.Body = b
+		}
+		next.ServeHTTP(a, r)
+	})
+}
+
+// A body is read for as long as it comes fast enough.
+type body struct {
+	io.ReadCloser
+	limits   Limits
+	deadline func(time.Time) error
+
+	waited time.Duration // in this window
+	got    int64         // bytes in it
+	slow   bool
+	ended  bool
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.slow {
+		return 0, ErrSlow
+	}
+	began := time.Now()
+	_ = b.deadline(began.Add(b.patience())) // Steady has set one before: it can be
+	n, err := b.ReadCloser.Read(p)
+	b.waited += time.Since(began)
+	b.got += int64(n)
+	if errors.Is(err, io.EOF) {
+		b.ended = true
+		return n, err
+	}
+	if b.waited >= b.limits.BodyWindow {
+		if b.got < b.enough() {
+			b.slow = true
+			_ = b.deadline(time.Now()) // nobody waits for the rest either
+			return n, ErrSlow
+		}
+		b.waited, b.got = 0, 0
+	}
+	return n, err
+}
+
+// patience is how long the next byte may take.
+func (b *body) patience() time.Duration {
+	if b.got >= b.enough() {
+		return b.limits.BodyStall
+	}
+	return min(b.limits.BodyStall, b.limits.BodyWindow-b.waited)
+}
+
+// enough is how many bytes a window needs.
+func (b *body) enough() int64 {
+	return int64(float64(b.limits.BodyRate) * b.limits.BodyWindow.Seconds())
+}
+
+// leave bounds what reading a rest may take, that the handler did not want and
+// the server throws away.
+func (b *body) leave() {
+	if !b.ended && !b.slow {
+		_ = b.deadline(time.Now().Add(b.limits.BodyStall))
+	}
+}
+
+// How much is written under one deadline. A client that took what there was
+// within a moment gets more at once, so that fast ones cost few system calls,
+// and one that hardly moves is still seen to move.
+const (
+	leastChunk = 64 << 10
+	mostChunk  = 1 << 20
+	aMoment    = 100 * time.Millisecond
+)
+
+// An answer is written for as long as the client takes it.
+type answer struct {
+	http.ResponseWriter
+	deadline func(time.Time) error
+	stall    time.Duration
+	chunk    int64
+}
+
+func (a *answer) extend() { _ = a.deadline(time.Now().Add(a.stall)) }
+
+// WriteHeader sends the status.
+func (a *answer) WriteHeader(status int) {
+	a.extend()
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(p []byte) (n int, err error) {
+	for {
+		part := p[n:min(len(p), n+leastChunk)]
+		a.extend()
+		m, err := a.ResponseWriter.Write(part)
+		if n += m; err != nil || n >= len(p) {
+			return n, err
+		}
+	}
+}
+
+// ReadFrom copies src, piece by piece as the server's own writer does it: of a
+// file, in the kernel.
+func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
+	to, ok := a.ResponseWriter.(io.ReaderFrom)
+	if !ok {
+		return io.Copy(writerOnly{a}, src)
+	}
+	file, limited := src.(*io.LimitedReader) // as http.ServeContent has it; the kernel needs to see the file
+	for {
+		part := &io.LimitedReader{R: src, N: a.chunk}
+		if limited {
+			part = &io.LimitedReader{R: file.R, N: min(a.chunk, file.N)}
+		}
+		want := part.N
+		began := time.Now()
+		a.extend()
+		m, err := to.ReadFrom(part)
+		n += m
+		if limited {
+			file.N -= m
+		}
+		if err != nil || m < want || limited && file.N <= 0 {
+			return n, err
+		}
+		a.adapt(time.Since(began))
+	}
+}
+
+func (a *answer) adapt(took time.Duration) {
+	if took < aMoment {
+		a.chunk = min(2*a.chunk, mostChunk)
+		return
+	}
+	a.chunk = leastChunk
+}
+
+// Flush sends what is buffered.
+func (a *answer) Flush() { _ = a.FlushError() }
+
+// FlushError is for [http.ResponseController].
+func (a *answer) FlushError() error {
+	a.extend()
+	return http.NewResponseController(a.ResponseWriter).Flush()
+}
+
+// Unwrap is for [http.ResponseController].
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// writerOnly hides ReadFrom.
+type writerOnly struct{ io.Writer }

@@ -1,0 +1,66 @@
+package serverconfig
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// shown returns every key below limits and its default, as the page has it.
+func shown(prefix string, v reflect.Value) map[string]string {
+	out := make(map[string]string)
+	for f, value := range v.Fields() {
+		name := prefix + regexp.MustCompile(`^[a-zA-Z]+`).FindString(f.Tag.Get("json"))
+		switch x := value.Interface().(type) {
+		case Rate:
+			for k, d := range shown(name+".", value) {
+				out[k] = d
+			}
+		case Count:
+			out[name] = fmt.Sprint(int64(x))
+		case Duration:
+			out[name] = short(time.Duration(x))
+		}
+		if out[name] == "0" {
+			out[name] = "none"
+		}
+	}
+	return out
+}
+
+func short(d time.Duration) string {
+	return regexp.MustCompile(`([hm])0[ms](0s)?$`).ReplaceAllString(d.String(), "$1")
+}
+
+// TestPageOfLimits holds docs/spec/limits.md against the code: every key, and
+// its default.
+func TestPageOfLimits(t *testing.T) {
+	page, err := os.ReadFile("../../docs/spec/limits.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := make(map[string]string)
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-zA-Z.]+)` \\| ([^|]*?) \\|").FindAllSubmatch(page, -1) {
+		documented[string(m[1])] = regexp.MustCompile("[`,]").ReplaceAllString(string(m[2]), "")
+	}
+	coded := shown("", reflect.ValueOf(Limits{}.Whole()))
+	delete(coded, "token")
+	for _, rate := range []string{"host", "publisher", "auditor"} {
+		delete(coded, rate)
+	}
+	if diff := cmp.Diff(coded, documented); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWholeKeepsWhatIsSet(t *testing.T) {
+	l := Limits{Connections: 1, Host: Rate{Burst: 2}, AuditTime: Duration(time.Second)}.Whole()
+	if l.Connections != 1 || l.Host.Burst != 2 || l.Host.PerSecond != 20 || l.AuditTime != Duration(time.Second) || l.Streams != 100 {
+		t.Errorf("got %+v", l)
+	}
+}
