@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 func run(m *testing.M) int {
 	// Most of these tests wait for deadlines, not for the processor.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	if err := flag.Set("test.parallel", "8"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
