@@ -47,7 +47,7 @@ func TestLimits(t *testing.T) {
 // nothing in.
 func TestLowDisk(t *testing.T) {
 	for more, full := range map[string]bool{"registry: {free: {bytes: 1000000TiB}}\n": true, "registry: {free: {bytes: 1B}}\n": false} {
-		h, err := openHouse(t.Context(), newServer(t, more), t.Output())
+		h, err := openHouse(t.Context(), newData(t, more), t.Output())
 		if err != nil {
 			t.Fatal(err)
 		}
