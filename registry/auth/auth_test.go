@@ -64,7 +64,7 @@ func (p *people) set(id, to string) {
 // and a log.
 type scene struct {
 	*Authority
-	t      *testing.T
+	t      testing.TB
 	people *people
 	keys   map[string]*ecdsa.PrivateKey
 	admin  string // bearer token
@@ -80,7 +80,7 @@ func stage(t *testing.T, do func(t *testing.T, s *scene)) {
 	})
 }
 
-func newScene(t *testing.T) *scene {
+func newScene(t testing.TB) *scene {
 	t.Helper()
 	s := &scene{t: t, people: &people{byID: make(map[string]state.Principal)}, keys: make(map[string]*ecdsa.PrivateKey), log: &bytes.Buffer{}}
 	pepper := bytes.Repeat([]byte("p"), 32)
@@ -107,7 +107,7 @@ func newScene(t *testing.T) *scene {
 	return s
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -83,24 +83,25 @@ func TestLockOutOfOnePlace(t *testing.T) {
 func TestChecksAreBounded(t *testing.T) {
 	stage(t, func(t *testing.T, s *scene) {
 		token := s.good(s.get("host-1", s.assert("host-1", assertion.UseClient))).Token
+		another := s.good(s.get("host-1", s.assert("host-1", assertion.UseClient))).Token
 		for range cap(s.checks) {
 			s.checks <- struct{}{}
 		}
-		ask := func() int {
+		ask := func(token string) int {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			r := httptest.NewRequestWithContext(ctx, "GET", server+"/v2/", nil)
 			r.Header.Set("Authorization", "Bearer "+token)
 			return s.serve(s.echo(), r).Code
 		}
-		if got := ask(); got != 503 {
+		if got := ask(token); got != 503 {
 			t.Errorf("no place for a second: %d, want 503", got)
 		}
 		time.AfterFunc(time.Second/2, func() { <-s.checks })
-		if got := ask(); got != 200 {
+		if got := ask(token); got != 200 {
 			t.Errorf("a place after half a second: %d, want 200", got)
 		}
-		if got := ask(); got != 200 {
+		if got := ask(another); got != 200 {
 			t.Errorf("the place was not given back: %d, want 200", got)
 		}
 	})
