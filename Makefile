@@ -14,9 +14,10 @@ GOFLAGS_BUILD := -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 # One build configuration for programs and tests: static, and compiled once.
 export CGO_ENABLED := 0
 TOOLS := test/e2e
-AREAS := spine front
-LATER_AREAS := evidence build host ledger
+AREAS := spine front evidence
+LATER_AREAS := build host ledger
 CLIENTS := bin/oras bin/crane bin/regctl bin/cosign
+VERIFIERS := bin/oras bin/cosign bin/sigstore-go-verification test/e2e/npm/node_modules
 PEERS := test/peers
 
 .PHONY: help
@@ -51,7 +52,7 @@ race: setup ## run every test under the race detector (needs cgo)
 	CGO_ENABLED=1 go test -race -short -timeout 40m ./...
 
 .PHONY: e2e
-e2e: setup build $(if $(filter spine,$(AREA)),bin/oras,clients $(CLIENTS) bin/versitygw) ## run the built programs end to end; AREA=spine or front for one area
+e2e: setup build $(if $(filter spine,$(AREA)),bin/oras,clients) $(if $(filter all front,$(AREA)),$(CLIENTS) bin/versitygw) $(if $(filter all evidence,$(AREA)),$(VERIFIERS)) ## run the built programs end to end; AREA=spine, front or evidence for one area
 	@case " all $(AREAS) " in *" $(AREA) "*) ;; *) \
 	  case " $(LATER_AREAS) " in *" $(AREA) "*) echo "make e2e: area $(AREA) belongs to later work and has no test yet" >&2; exit 1;; esac; \
 	  echo "make e2e: no area $(AREA); areas: all $(AREAS) $(LATER_AREAS)" >&2; exit 2;; esac
@@ -100,6 +101,14 @@ bin/oras bin/crane bin/regctl: $(TOOLS)/go.mod
 bin/cosign: $(TOOLS)/cosign/go.mod
 	@echo "building cosign, an unmodified Sigstore client, from the Go proxy: some minutes, once"
 	cd $(TOOLS)/cosign && go build -ldflags '-s -w' -o ../../../bin/cosign github.com/sigstore/cosign/v3/cmd/cosign
+
+bin/sigstore-go-verification: $(TOOLS)/verifiers/go.mod
+	@echo "building sigstore-go's own verifier from the Go proxy"
+	cd $(TOOLS)/verifiers && go build -o ../../../bin/ github.com/sigstore/sigstore-go/examples/sigstore-go-verification
+
+test/e2e/npm/node_modules: test/e2e/npm/package-lock.json
+	@echo "installing Sigstore's JavaScript verifier from npm"
+	cd test/e2e/npm && npm ci --no-audit --no-fund --loglevel=error && touch node_modules
 
 bin/oci-conformance: test/conformance/go.mod
 	@echo "building the OCI distribution-spec suite from the Go proxy"

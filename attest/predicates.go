@@ -15,7 +15,8 @@ const (
 	TypeProvenance   = "https://slsa.dev/provenance/v1"  // SLSA v1.0, Provenance
 	BuildType        = prefix + "container-build/v1"     // our SLSA buildType
 	StatementType    = "https://in-toto.io/Statement/v1" // in-toto attestation spec v1, Statement
-	PayloadType      = "application/vnd.in-toto+json"    // in-toto attestation spec v1, Envelope
+	statementTypeV01 = "https://in-toto.io/Statement/v0.1"
+	PayloadType      = "application/vnd.in-toto+json" // in-toto attestation spec v1, Envelope
 	PolicyPayload    = "application/vnd.patchfit.trust-policy.v1+json"
 	SegmentPayload   = "application/vnd.patchfit.journal-segment.v1+json"
 	MediaEnvironment = "application/vnd.patchfit.environment.v1+json" // config media type of an environment artifact

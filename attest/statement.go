@@ -85,7 +85,7 @@ func ParseStatement(b []byte) (*Statement, error) {
 	if err := strictjson.Unmarshal(b, MaxStatement, &w); err != nil {
 		return nil, err
 	}
-	if err := spot("/_type").oneOf(w.Type, StatementType); err != nil {
+	if err := spot("/_type").oneOf(w.Type, statementTypes(w.PredicateType)...); err != nil {
 		return nil, err
 	}
 	if err := spot("/predicateType").line(w.PredicateType); err != nil {
@@ -104,6 +104,16 @@ func ParseStatement(b []byte) (*Statement, error) {
 		return sound(s, known.about("/subject", subjects))
 	}
 	return s, nil
+}
+
+// statementTypes returns the headers a statement may have. cosign attest writes
+// the older one, of the same form: what is evidence says which it is in, and
+// says it one way; what is only kept may be either.
+func statementTypes(predicateType string) []string {
+	if newPredicate(predicateType) != nil {
+		return []string{StatementType}
+	}
+	return []string{StatementType, statementTypeV01}
 }
 
 func readSubjects(at spot, list []wireSubject) ([]Subject, error) {

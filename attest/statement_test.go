@@ -128,6 +128,27 @@ func TestDependency(t *testing.T) {
 	}
 }
 
+// cosign attest writes the older header. What is only kept may have it; what is
+// evidence may not.
+func TestOlderStatementsAreOnlyKept(t *testing.T) {
+	older := func(typ string, predicate any) string {
+		b, err := attest.NewStatement(typ, []attest.Subject{{Digest: digest("a")}, {Digest: digest("b")}}, predicate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Replace(string(b), attest.StatementType, "https://in-toto.io/Statement/v0.1", 1)
+	}
+	if s, err := attest.ParseStatement([]byte(older("https://example.com/review/v1", attest.Unknown(`{"by":"two"}`)))); err != nil || string(s.Predicate.(attest.Unknown)) != `{"by":"two"}` {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	for _, typ := range []string{attest.TypeProvenance, attest.TypeBase, attest.TypeRevocation} {
+		known := strings.Replace(older("https://example.com/review/v1", attest.Unknown(`{}`)), "https://example.com/review/v1", typ, 1)
+		if s, err := attest.ParseStatement([]byte(known)); err == nil || s != nil || !strings.Contains(err.Error(), "/_type") {
+			t.Errorf("%s: got %+v, %v", typ, s, err)
+		}
+	}
+}
+
 func TestSizeLimits(t *testing.T) {
 	big := func(n int) []byte { return bytes.Repeat([]byte(" "), n+1) }
 	for name, err := range map[string]error{

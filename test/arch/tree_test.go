@@ -110,7 +110,7 @@ func walk(root string, everything bool, visit func(path string) error) error {
 }
 
 func skipped(path, name string, everything bool) bool {
-	if slices.Contains([]string{".git", "bin"}, name) {
+	if slices.Contains([]string{".git", "bin", "node_modules"}, name) {
 		return true
 	}
 	_, err := os.Stat(filepath.Join(path, "go.mod"))

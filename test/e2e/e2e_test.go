@@ -22,11 +22,12 @@ import (
 )
 
 // TestSpine runs the scripts of the spine: publish, gate, pull and query.
-func TestSpine(t *testing.T) { area(t, "spine", "oras") }
+func TestSpine(t *testing.T) { area(t, "spine", nil, "oras") }
 
-// area runs the scripts of testdata/script/NAME, with these clients. `make e2e
-// AREA=NAME` runs the tests whose names begin with TestNAME.
-func area(t *testing.T, name string, clients ...string) {
+// area runs the scripts of testdata/script/NAME, with these clients; setUp, where
+// there is one, has the last word on their environment. `make e2e AREA=NAME` runs
+// the tests whose names begin with TestNAME.
+func area(t *testing.T, name string, setUp func(*testscript.Env), clients ...string) {
 	bin := programs(t, clients...)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script", name),
@@ -37,6 +38,9 @@ func area(t *testing.T, name string, clients ...string) {
 			e.Values[serverKey{}] = new(*running)
 			e.Setenv("PRELUDE", filepath.Join(moduleDir(t), "testdata", "prelude"))
 			e.Setenv("GREET", filepath.Join(moduleDir(t), "..", "demo", "testdata"))
+			if setUp != nil {
+				setUp(e)
+			}
 			return nil
 		},
 		Cmds:          commandsOfScripts(),
@@ -62,7 +66,7 @@ func TestSpineAreas(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if !e.IsDir() || !slices.Contains([]string{"front", "spine"}, e.Name()) {
+		if !e.IsDir() || !slices.Contains([]string{"evidence", "front", "spine"}, e.Name()) {
 			t.Errorf("testdata/script/%s belongs to no area: see area in e2e_test.go", e.Name())
 		}
 	}
