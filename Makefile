@@ -64,8 +64,8 @@ conformance: setup build bin/oras bin/oci-conformance ## run the OCI distributio
 	cd test/conformance && go run . -bin $(CURDIR)/bin -results $(CURDIR)/bin/conformance-results
 
 .PHONY: soak
-soak: setup build bin/oras ## kill -9 the server ROUNDS times while publishing and pulling
-	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin PATCHFIT_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 240m -run Crash -v ./...
+soak: setup build bin/oras ## kill -9 the server, and cut its power, ROUNDS times while publishing, pulling and logging
+	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin PATCHFIT_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 240m -run 'Crash|PowerCut' -v ./...
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME

@@ -60,7 +60,7 @@ func (a *app) keygen(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(public, key.PEM(), 0o644); err != nil {
+	if err := keyfile.WriteNewPublic(public, key.PEM()); err != nil {
 		return fmt.Errorf("writing the public key: %w", err)
 	}
 	v := keyAnswer{1, key.ID(), path, public, key.Base64()}

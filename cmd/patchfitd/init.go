@@ -106,10 +106,13 @@ func absolute(paths ...*string) error {
 	return nil
 }
 
-// emptyDir makes dir, and refuses one that holds something.
+// emptyDir makes dir, durably, and refuses one that holds something.
 func emptyDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the data directory: %w", err)
+	}
+	if err := keyfile.SyncDir(filepath.Dir(dir)); err != nil {
+		return fmt.Errorf("making the data directory durable: %w", err)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -135,5 +138,5 @@ func (h *house) writeTrustedRoot() error {
 	if err != nil {
 		return fmt.Errorf("making the trusted root: %w", err)
 	}
-	return os.WriteFile(h.path(trustedRootFile), b, 0o644)
+	return keyfile.WriteNewPublic(h.path(trustedRootFile), b)
 }

@@ -114,7 +114,10 @@ func replace(path string, b []byte) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return keyfile.SyncDir(filepath.Dir(path))
 }
 
 // Set remembers s, in the place of what was known of the same address.

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -163,7 +164,13 @@ func read(path string) ([]byte, error) {
 
 // WriteNew makes the file path with mode 0600, whole and durable or not at
 // all. A file that exists is left alone, and the error is fs.ErrExist.
-func WriteNew(path string, data []byte) error {
+func WriteNew(path string, data []byte) error { return writeNew(path, data, 0o600) }
+
+// WriteNewPublic is WriteNew of a file with mode 0644: a public key, a trusted
+// root, what everybody may read.
+func WriteNewPublic(path string, data []byte) error { return writeNew(path, data, 0o644) }
+
+func writeNew(path string, data []byte, mode fs.FileMode) error {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, ".new-*") // mode 0600
 	if err != nil {
@@ -171,20 +178,21 @@ func WriteNew(path string, data []byte) error {
 	}
 	defer os.Remove(tmp.Name())
 	_, err = tmp.Write(data)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+	if err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	// Link, unlike rename, does not replace what is there.
 	if err := os.Link(tmp.Name(), path); err != nil {
 		return fmt.Errorf("making %s: %w", path, err)
 	}
-	if err := syncDir(dir); err != nil {
+	if err := SyncDir(dir); err != nil {
 		return fmt.Errorf("making %s durable: %w", path, err)
 	}
 	return nil
 }
 
-func syncDir(dir string) error {
+// SyncDir makes the names in dir durable.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -28,20 +28,24 @@ const crashRounds = 50
 // give the same bytes.
 func TestSpineCrash(t *testing.T) {
 	w := newCrashWorld(t)
-	rounds := crashRounds
-	if n, err := strconv.Atoi(os.Getenv("PATCHFIT_CRASH_ROUNDS")); err == nil {
-		rounds = n
-	}
 	seed := uint64(time.Now().UnixNano())
-	t.Logf("%d rounds, seed %d", rounds, seed)
+	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	for range rounds {
+	for range rounds(crashRounds) {
 		w.round(time.Duration(100+random.IntN(1200)) * time.Millisecond)
 	}
 	w.start()
 	w.audit()
 	w.reindex()
 	t.Logf("acknowledged: %d artifacts, %d statements, %d denials, %d pulls", len(w.artifacts), len(w.statements), len(w.denials), w.pulls)
+}
+
+// rounds is how often to crash: usually, or as often as `make soak` says.
+func rounds(usually int) int {
+	if n, err := strconv.Atoi(os.Getenv("PATCHFIT_CRASH_ROUNDS")); err == nil {
+		return n
+	}
+	return usually
 }
 
 // A crashWorld is a server that gets killed, and what it acknowledged.
@@ -61,7 +65,11 @@ type crashWorld struct {
 }
 
 func newCrashWorld(t *testing.T) *crashWorld {
-	w := &crashWorld{t: t, dir: t.TempDir(), statements: map[string]int64{}}
+	return newCrashWorldIn(t, t.TempDir())
+}
+
+func newCrashWorldIn(t *testing.T, dir string) *crashWorld {
+	w := &crashWorld{t: t, dir: dir, statements: map[string]int64{}}
 	port := freePort(t)
 	w.url = "http://127.0.0.1:" + port
 	w.env = append(os.Environ(), "PATH="+programs(t, "oras")+":"+os.Getenv("PATH"), "HOME="+w.dir, "PORT="+port,
