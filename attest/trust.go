@@ -23,6 +23,10 @@ type TrustPolicy struct {
 	// TrustedRoot is a Sigstore trusted_root.json (v0.1): the logs and
 	// timestamp authorities whose word counts.
 	TrustedRoot jsontext.Value `json:"trustedRoot"`
+	// LogPolicy is a C2SP tlog-policy, the witnesses that have to have cosigned
+	// the checkpoint evidence is proven against; "" asks for none. It is read by
+	// whoever reads checkpoints (ledger/quorum).
+	LogPolicy string `json:"logPolicy,omitzero"`
 }
 
 // Roots are the keys that sign trust policies. Their canonical JSON's sha256

@@ -9,7 +9,10 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/root"
 )
 
-const maxRoots = maxSignatures
+const (
+	maxRoots     = maxSignatures
+	maxLogPolicy = 64 << 10
+)
 
 func (p *TrustPolicy) check(at spot) error {
 	names := make(map[string]bool)
@@ -23,7 +26,19 @@ func (p *TrustPolicy) check(at spot) error {
 		checkSigners(at.member("signers"), p.Signers),
 		checkProducts(at.member("products"), p.Products, names),
 		checkTrustedRoot(at.member("trustedRoot"), p.TrustedRoot),
+		checkLogPolicy(at.member("logPolicy"), p.LogPolicy),
 	)
+}
+
+// checkLogPolicy asks for a text; what its lines say is read where checkpoints are.
+func checkLogPolicy(at spot, text string) error {
+	switch {
+	case len(text) > maxLogPolicy:
+		return at.errorf("%d bytes, at most %d are read", len(text), maxLogPolicy)
+	case text != "" && text[len(text)-1] != '\n':
+		return at.errorf("its last line does not end in a newline")
+	}
+	return nil
 }
 
 func (r Roots) check(at spot) error {

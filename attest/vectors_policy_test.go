@@ -56,6 +56,8 @@ func policyVectors(t *testing.T) []vector {
 		{"trusted-root-without-log", logOf(p), ``, "/trustedRoot/tlogs: no log"},
 		{"trusted-root-without-timestamps", timestampsOf(p), ``, "/trustedRoot/timestampAuthorities: no timestamp authority"},
 		{"trusted-root-member-twice", `"tlogs":`, `"tlogs":[],"tlogs":`, "/trustedRoot/tlogs: duplicate object member name"},
+		{"log-policy", `"products":`, `"logPolicy":"quorum none\n","products":`, accepted},
+		{"log-policy-without-newline", `"products":`, `"logPolicy":"quorum none","products":`, "/logPolicy: its last line does not end in a newline"},
 		{"unknown-member", `"version":1`, `"version":1,"warn":true`, "/warn: unknown member"},
 	})
 	return append(list, missing(t, "trust-policy", "trust-policy", good, "",

@@ -15,6 +15,7 @@
 //     and root, and what makes two of them contradict each other.
 //   - trust material ([TrustedRoot], [SigningConfig], [LogKeys]): the files by
 //     which stock Sigstore clients verify, and sign into, this log.
+//   - proofs ([Proof]): C2SP tlog-proof files.
 //   - records, frames and segments ([Record], [AppendFrame], [Segment]): the
 //     journal's forms. docs/spec/journal.md.
 //
@@ -29,5 +30,6 @@
 //     configuration.
 //   - ledger/index answers queries; it is a projection and proves nothing.
 //
-// And ledger/rekorv1, pure as well, verifies what Rekor v1 logs of others hold.
+// Two more are pure: ledger/quorum says when enough witnesses have seen a
+// checkpoint, and ledger/rekorv1 verifies what Rekor v1 logs of others hold.
 package ledger

@@ -13,6 +13,8 @@
 //   - its one signature is by a key the trust policy names;
 //   - its leaf, rebuilt here from envelope and key, is in a log the trust
 //     policy names, and what the bundle says of its leaf is that leaf;
+//   - where the trust policy asks for witnesses, enough of them cosigned the
+//     checkpoint the leaf is proven against;
 //   - a timestamp authority the trust policy names saw the signature inside a
 //     window of the key;
 //   - its subjects are the artifact's manifest and, where it has one, the one
@@ -36,6 +38,7 @@ import (
 	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/ledger/quorum"
 )
 
 // An Artifact is what a statement should be about.
@@ -49,8 +52,9 @@ type Artifact struct {
 // A Verifier verifies bundles with the keys, logs and timestamp authorities of
 // one trust policy. It is safe for concurrent use.
 type Verifier struct {
-	signers []*signer
-	hints   map[string]*signer
+	signers   []*signer
+	hints     map[string]*signer
+	witnesses *quorum.Policy // nil: none are asked for
 }
 
 // New returns a Verifier for the keys, logs and timestamp authorities p names.
@@ -60,6 +64,11 @@ func New(p *attest.TrustPolicy) (*Verifier, error) {
 		return nil, fmt.Errorf("trust policy: /trustedRoot: %w", err)
 	}
 	v := &Verifier{hints: make(map[string]*signer)}
+	if p.LogPolicy != "" {
+		if v.witnesses, err = quorum.Parse([]byte(p.LogPolicy)); err != nil {
+			return nil, fmt.Errorf("trust policy: /logPolicy: %w", err)
+		}
+	}
 	if v.signers, err = newSigners(p, material); err != nil {
 		return nil, err
 	}
@@ -115,6 +124,9 @@ func (v *Verifier) prove(raw []byte) (*Evidence, *attest.Statement, *Refusal) {
 	if refusal := s.checkUnsigned(b); refusal != nil {
 		return nil, nil, refusal
 	}
+	if refusal := v.witnessed(b); refusal != nil {
+		return nil, nil, refusal
+	}
 	return &Evidence{
 		proven:    true,
 		identity:  new(Identity),
@@ -128,6 +140,19 @@ func (v *Verifier) prove(raw []byte) (*Evidence, *attest.Statement, *Refusal) {
 		logIndex:  b.Sigstore.GetVerificationMaterial().GetTlogEntries()[0].GetLogIndex(),
 		predicate: b.Statement.Predicate,
 	}, b.Statement, nil
+}
+
+// witnessed asks that enough witnesses cosigned the checkpoint the statement is
+// proven against: the very one sigstore-go verified, which looks at no cosignature.
+func (v *Verifier) witnessed(b *attest.Bundle) *Refusal {
+	if v.witnesses == nil {
+		return nil
+	}
+	entry := b.Sigstore.GetVerificationMaterial().GetTlogEntries()[0]
+	if _, err := v.witnesses.Check([]byte(entry.GetInclusionProof().GetCheckpoint().GetEnvelope())); err != nil {
+		return refuse(NotLogged, "/verificationMaterial/tlogEntries/0/inclusionProof/checkpoint: %v", err)
+	}
+	return nil
 }
 
 // readAlike asks that the envelope sigstore-go verifies is the one our parser

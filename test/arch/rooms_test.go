@@ -36,9 +36,10 @@ var may = map[string][]string{
 	"ledger/journal":                {"ledger/internal/disk", "internal/strictjson", "attest", "ledger", "ledger/store"},
 	"ledger/notify":                 {"ledger/internal/disk", "internal/strictjson", "attest", "ledger"},
 	"ledger/index":                  {"ledger/internal/disk", "internal/strictjson", "attest", "ledger"},
+	"ledger/quorum":                 {"ledger"},
 	"ledger/rekorv1":                {"internal/strictjson", "attest"},
 
-	"verify":            {"internal/strictjson", "attest", "ledger"},
+	"verify":            {"internal/strictjson", "attest", "ledger", "ledger/quorum"},
 	"verify/verifytest": {"internal/strictjson", "attest", "ledger", "ledger/tlog", "ledger/tsa", "ledger/client", "verify"},
 	"policy":            {"internal/strictjson", "attest", "ledger", "verify"},
 	"policy/policytest": {"attest", "ledger", "verify", "verify/verifytest", "policy"},

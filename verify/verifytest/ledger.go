@@ -152,7 +152,7 @@ func (a *Authority) checkpoint() string {
 		a.t.Fatalf("log key: %v", err)
 	}
 	cp := checkpoints.Checkpoint{Origin: Origin, Size: a.tree.Size(), Hash: a.tree.Hash()}
-	signed, err := sumnote.Sign(&sumnote.Note{Text: string(cp.Marshal())}, signer)
+	signed, err := sumnote.Sign(&sumnote.Note{Text: string(cp.Marshal())}, append([]sumnote.Signer{signer}, a.Witnesses...)...)
 	if err != nil {
 		a.t.Fatalf("checkpoint: %v", err)
 	}

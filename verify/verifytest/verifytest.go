@@ -24,6 +24,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/merkle/testonly"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/strictjson"
@@ -42,6 +43,10 @@ var Epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 type Authority struct {
 	// Now is the time of the next timestamps.
 	Now time.Time
+	// LogPolicy is that of the next trust policies, and Witnesses cosign the
+	// next checkpoints.
+	LogPolicy string
+	Witnesses []note.Signer
 
 	t       testing.TB
 	tree    *testonly.Tree
@@ -157,7 +162,7 @@ func (a *Authority) trustPolicy(products []attest.Product) []byte {
 	p := attest.TrustPolicy{
 		Version: 1, Expires: Epoch.AddDate(1, 0, 0),
 		Roots:    attest.Roots{Threshold: 1, Keys: []string{a.root.Key.Base64()}},
-		Products: slices.Clone(products), TrustedRoot: a.TrustedRoot(),
+		Products: slices.Clone(products), TrustedRoot: a.TrustedRoot(), LogPolicy: a.LogPolicy,
 	}
 	for _, name := range a.order {
 		s := a.signers[name]
