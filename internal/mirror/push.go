@@ -31,9 +31,9 @@ type Pushed struct {
 // revoked first, subjects before what refers to them, bundles after what they
 // are about and patches' last, tags at the end. The server verifies everything
 // by its own trust policy, which has to be the mirror's or a later one. What it
-// has is not sent again. Bundles it refuses because what they say is revoked,
-// or because the trust policy no longer trusts their signer, are skipped and
-// listed: they count for nothing.
+// has is not sent again. Bundles it refuses because they were made after their
+// revocation, or because the trust policy no longer trusts their signer, are
+// skipped and listed: they count for nothing.
 func Push(ctx context.Context, l *Layout, server *api.Client, o *PushOptions) (*Pushed, error) {
 	if o == nil {
 		o = &PushOptions{}

@@ -164,8 +164,9 @@ as its publisher: revocations first, tags last. The server has to have the trust
 policy the mirror was made under, or a later one (patchfit mirror trust, patchfit
 trust push), and to serve its products (patchfit admin product).
 
-What the server has is not sent again. Bundles that are revoked, or whose signer
-left the trust policy, count for nothing there either: they are skipped and listed.`,
+What the server has is not sent again. What is revoked comes revoked. What was said
+after its revocation, or by a signer who left the trust policy, counts for nothing
+there either: it is skipped and listed.`,
 		Args: shell.Exactly("DIR or FILE.tar"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.mirrorPush(cmd.Context(), args[0]) },
 	}
