@@ -102,11 +102,35 @@ func revocationDenials() []denial {
 		{"payload revoked", revoking(attest.RevokePayload, func(_ *verifytest.World, f *policy.Facts) attest.Digest { return f.Patch.Statement.Payload() }),
 			only(verify.Revoked), []string{"livepatch/v1", "the test says so"}},
 		{"patch revoked", revoking(attest.RevokeSubject, func(w *verifytest.World, _ *policy.Facts) attest.Digest { return w.PatchManifest }), only(verify.Revoked), []string{"subject"}},
+		{"patch revoked, and nothing said of it", unsaid("livepatch", "patch provenance"), only(verify.Revoked), []string{"livepatch/v1", "the test says so"}},
+		{"patch revoked, and its statement not here", unsaid("livepatch"), only(verify.Revoked), []string{"livepatch/v1", "the test says so"}},
+		{"patch revoked, and its provenance not here", unsaid("patch provenance"), only(verify.Revoked), nil},
 		{"base revoked", revoking(attest.RevokeSubject, func(w *verifytest.World, _ *policy.Facts) attest.Digest { return w.BaseManifest }), only(verify.Revoked), nil},
 		{"environment artifact revoked", revoking(attest.RevokeSubject, func(w *verifytest.World, _ *policy.Facts) attest.Digest { return w.EnvManifest }), only(verify.Revoked), nil},
 		{"key revoked", revoking(attest.RevokeKey, func(_ *verifytest.World, f *policy.Facts) attest.Digest { return f.Patch.Base.Builder.Signer() }), only(verify.Revoked), []string{"key"}},
 		{"environment revoked", revoking(attest.RevokeEnvironment, func(w *verifytest.World, _ *policy.Facts) attest.Digest { return w.EnvFile }), only(verify.Revoked), nil},
 		{"builder image revoked", revoking(attest.RevokeBuilder, func(w *verifytest.World, _ *policy.Facts) attest.Digest { return w.Builder }), only(verify.Revoked), nil},
+	}
+}
+
+// unsaid revokes a patch of which this was never said here.
+func unsaid(names ...string) func(*testing.T, *scene) *policy.Facts {
+	return func(t *testing.T, s *scene) *policy.Facts {
+		w := s.World(s.product, "one")
+		s.publish(t, w, names...)
+		s.revoke(t, attest.RevokeSubject, w.PatchManifest)
+		return s.facts(t, w, w)
+	}
+}
+
+// TestRevokedIsNotAttested: a patch that is revoked needs no statement to be
+// denied for that, and is not shown as if it had one.
+func TestRevokedIsNotAttested(t *testing.T) {
+	s := newScene(t)
+	for _, check := range policy.Explain(unsaid("livepatch", "patch provenance")(t, s)) {
+		if check.Passed && (check.Rule == "attested" || check.Rule == "provenance" || check.Rule == "not-revoked") {
+			t.Errorf("%s is passed", check.Rule)
+		}
 	}
 }
 

@@ -72,41 +72,48 @@ func (f *view) attested() bool {
 		f.missing("an artifact that is a live patch")
 		return true
 	}
-	f.present(0, f.parts.patch != nil)
+	complete := f.present(0, f.parts.patch != nil)
 	if f.Patch.Base != nil {
-		f.present(2, f.parts.base != nil)
-		f.present(4, f.parts.environment != nil)
+		complete = f.present(2, f.parts.base != nil) && complete
+		complete = f.present(4, f.parts.environment != nil) && complete
 	}
-	return f.Patch.Base != nil
+	return complete && f.Patch.Base != nil
 }
 
 func (f *view) provenance() bool {
 	if f.Patch == nil {
 		return false
 	}
-	f.builtBy(1, f.parts.patchBuild)
-	f.builtBy(3, f.parts.baseBuild)
-	f.builtBy(5, f.parts.image)
-	return f.chain[1].known && f.chain[3].known && f.chain[5].known
+	complete := f.builtBy(1, f.parts.patchBuild)
+	complete = f.builtBy(3, f.parts.baseBuild) && complete
+	return f.builtBy(5, f.parts.image) && complete
 }
 
-func (f *view) builtBy(i int, p *attest.Provenance) {
-	if f.chain[i].known {
-		f.present(i, p != nil)
-	}
+func (f *view) builtBy(i int, p *attest.Provenance) bool {
+	return f.chain[i].known && f.present(i, p != nil)
 }
 
 // present asks for a statement of the right type. One that is there and not
-// proven is for another rule to tell.
-func (f *view) present(i int, ok bool) {
+// proven is for another rule to tell, and so is that what it would be about is
+// revoked: then nobody asks for it any more, and it is not complete.
+func (f *view) present(i int, ok bool) (complete bool) {
 	switch l := &f.chain[i]; {
 	case ok || l.evidence != nil && !l.evidence.Proven():
+	case l.evidence == nil && f.condemned(i) != nil:
+		return false
 	case l.evidence == nil:
 		f.missing(statements[i].name)
 	default:
 		f.ev = l.evidence
 		f.differs(statements[i].name, "a statement of its type", l.evidence.Type())
 	}
+	return true
+}
+
+// condemned returns the revocation of what a link is about, itself; nil where
+// there is none. It is so whether anybody made a statement or not.
+func (f *view) condemned(i int) *verify.Evidence {
+	return f.under.revoked.by(f.chain[i].manifest, attest.RevokeSubject, attest.RevokeBuilder)
 }
 
 func (f *view) logged() bool {
@@ -149,8 +156,13 @@ func (f *view) notRevoked() bool {
 		return true
 	}
 	for i := range f.chain {
-		if v := f.chain[i].vetted; v != nil && v.revoked != nil {
-			f.revoked(i, v.revoked)
+		switch l := &f.chain[i]; {
+		case l.vetted != nil && l.vetted.revoked != nil:
+			f.revoked(i, l.vetted.revoked)
+		case l.evidence == nil:
+			if by := f.condemned(i); by != nil {
+				f.revoked(i, by)
+			}
 		}
 	}
 	return true

@@ -49,6 +49,8 @@ func (x *exchange) mayRead(ctx context.Context, d attest.Digest) error {
 func (x *exchange) judge(ctx context.Context, d attest.Digest) *api.Error {
 	m, ok := x.registry.State.Manifest(x.repository, d)
 	switch {
+	case !ok && x.gated && x.registry.State.Condemned(x.repository, d) != nil:
+		return condemned(d, x.registry.State.Condemned(x.repository, d))
 	case !ok:
 		return api.Errorf(http.StatusNotFound, codeNoManifest, "manifest %s is not in %s", d, x.repository)
 	case !x.gated || isAdmitted(m):

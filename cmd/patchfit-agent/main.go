@@ -3,7 +3,7 @@
 // again, finds to fit. It applies nothing.
 //
 // main parses the command line; verbs.go runs the verbs, output.go prints what
-// they found, exit.go says how it went. The work is in package host.
+// they found, exit.go says how it went, with internal/exit. The work is in package host.
 package main
 
 import (
@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/patchfit/patchfit/internal/exit"
 )
 
 var version = "unknown" // set by the linker
@@ -47,9 +49,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !p.started {
-		err = usageError{err}
+		err = badUsage(err)
 	}
-	return p.fail(err)
+	return exit.Report(ctx, stderr, "patchfit-agent", err, judge)
 }
 
 func (p *program) root() *cobra.Command {

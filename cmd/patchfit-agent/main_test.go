@@ -19,6 +19,7 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/host"
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/policy"
 	"github.com/patchfit/patchfit/registry/api"
 	"github.com/patchfit/patchfit/verify"
@@ -69,7 +70,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{nil, 0},
 		{errors.New("disk full"), 1},
-		{usageError{errors.New("what?")}, 2},
+		{badUsage(errors.New("what?")), 2},
 		{denied(verify.EnvMismatch), 3},
 		{denied(verify.BaseMismatch), 3},
 		{denied(verify.Revoked), 3},
@@ -91,8 +92,7 @@ func TestExitCodes(t *testing.T) {
 		{denied(verify.Contested), 7},
 		{&api.Error{Status: http.StatusServiceUnavailable, Code: api.CodeUnavailable}, 1},
 	} {
-		p := &program{err: new(bytes.Buffer)}
-		if got := p.fail(tc.err); got != tc.want {
+		if got, _ := exit.Judge(tc.err, judge); got != tc.want {
 			t.Errorf("%v: exit %d, want %d", tc.err, got, tc.want)
 		}
 	}
@@ -101,8 +101,7 @@ func TestExitCodes(t *testing.T) {
 // What a server wrote moves no cursor and fakes no second line.
 func TestErrorsAreOneLine(t *testing.T) {
 	var out bytes.Buffer
-	p := &program{err: &out}
-	p.fail(&api.Error{Status: 403, Code: api.CodeDenied, Message: "x\npatchfit-agent: all is well\x1b[2K\r", Remedy: "a\nb"})
+	exit.Report(t.Context(), &out, "patchfit-agent", &api.Error{Status: 403, Code: api.CodeDenied, Message: "x\npatchfit-agent: all is well\x1b[2K\r", Remedy: "a\nb"}, judge)
 	if n := strings.Count(out.String(), "\n"); n != 2 || strings.ContainsAny(out.String(), "\x1b\r") {
 		t.Errorf("%q", out.String())
 	}
@@ -152,7 +151,7 @@ func TestText(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
-	if err := serverDenies(why); exitCode(err) != exitDenied || !strings.Contains(err.Error(), "flags/3") {
+	if err := serverDenies(why); exit.ForAnswer(err.(*api.Error)) != exit.Denied || !strings.Contains(err.Error(), "flags/3") {
 		t.Errorf("a denial of the server ends as %v", err)
 	}
 }

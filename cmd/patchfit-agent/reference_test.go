@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/patchfit/patchfit/internal/manual"
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/manual/manualtest"
 )
 
@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the reference again")
 // the program.
 func TestReference(t *testing.T) {
 	t.Setenv("PATCHFIT_AGENT_STATE", "")
-	manualtest.Fresh(t, filepath.Join("..", ".."), (&program{}).root(), manual.Exits(), *update)
+	manualtest.Fresh(t, filepath.Join("..", ".."), (&program{}).root(), exit.Codes(), *update)
 }
 
 func TestExamples(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patchfit/patchfit/host"
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/registry/api"
 	"github.com/patchfit/patchfit/verify"
 )
@@ -105,11 +106,11 @@ func readBases(a *host.Agent, words []string) ([]host.Base, error) {
 	for _, w := range words {
 		product, path, ok := strings.Cut(w, "=")
 		if !ok || product == "" || path == "" {
-			return nil, usageError{fmt.Errorf("--base %q is not PRODUCT=PATH", w)}
+			return nil, badUsage(fmt.Errorf("--base %q is not PRODUCT=PATH", w))
 		}
 		b, err := a.Base(product, path)
 		if err != nil {
-			return nil, hinted{err, "name a product by its id or its repository, as patchfit trust edit has it"}
+			return nil, exit.Hint(err, "name a product by its id or its repository, as patchfit trust edit has it")
 		}
 		all = append(all, b)
 	}
@@ -144,7 +145,7 @@ func (p *program) about(cmd *cobra.Command, text string, act func(*host.Agent, h
 	return p.with(cmd, func(a *host.Agent) error {
 		ref, err := a.ParseReference(text)
 		if err != nil {
-			return usageError{err}
+			return badUsage(err)
 		}
 		return act(a, ref)
 	})
@@ -161,7 +162,7 @@ func (p *program) pullCommand() *cobra.Command {
 		RunE: p.verb(func(cmd *cobra.Command, args []string) error {
 			return p.about(cmd, args[0], func(a *host.Agent, ref host.Reference) error {
 				if file == "" {
-					return usageError{errors.New("name the file to keep the patch in: -o FILE")}
+					return badUsage(errors.New("name the file to keep the patch in: -o FILE"))
 				}
 				path, err := filepath.Abs(file)
 				if err != nil {

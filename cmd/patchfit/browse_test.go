@@ -1,20 +1,18 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/patchfit/patchfit/attest"
-	"github.com/patchfit/patchfit/internal/term"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/browse"
+	"github.com/patchfit/patchfit/internal/exit"
 )
 
 // TestBrowse publishes, looks at it, and takes it out of sight.
@@ -32,7 +30,7 @@ func TestBrowse(t *testing.T) {
 func (s *site) lists(t *testing.T) {
 	t.Helper()
 	var got []string
-	for _, tag := range answer[tagList](t, "ls", repository).Tags {
+	for _, tag := range answer[browse.TagList](t, "ls", repository).Tags {
 		got = append(got, fmt.Sprint(tag.Tag, " ", tag.Kind, " ", tag.Size > 0, " ", len(tag.Digest)))
 	}
 	if diff := cmp.Diff([]string{"a base true 71", "b base true 71", "fix live-patch true 71"}, got); diff != "" {
@@ -41,15 +39,15 @@ func (s *site) lists(t *testing.T) {
 	if text := ok(t, "ls", strings.TrimPrefix(s.url, "http://")+"/"+repository); !strings.Contains(text, "fix  sha256:") {
 		t.Errorf("ls of a repository by its server:\n%s", text)
 	}
-	if v := answer[serverList](t, "ls"); v.Source != "trust-policy" || !slices.Equal(v.Repositories, []string{repository}) {
+	if v := answer[browse.ServerList](t, "ls"); v.Source != "trust-policy" || !slices.Equal(v.Repositories, []string{repository}) {
 		t.Errorf("a publisher's list: %+v", v)
 	}
-	if v := answer[serverList](t, append(s.admin, "ls", s.url)...); v.Source != "catalog" || !slices.Equal(v.Repositories, []string{repository}) {
+	if v := answer[browse.ServerList](t, append(s.admin, "ls", s.url)...); v.Source != "catalog" || !slices.Equal(v.Repositories, []string{repository}) {
 		t.Errorf("an admin's list: %+v", v)
 	}
-	fails(t, exitUsage, "patchfit tree", "ls", repository+":fix")
-	fails(t, exitUsage, "unexpected argument", "ls", repository, "more")
-	fails(t, exitDenied, "no role", "ls", "other/repository")
+	fails(t, exit.Usage, "patchfit tree", "ls", repository+":fix")
+	fails(t, exit.Usage, "unexpected argument", "ls", repository, "more")
+	fails(t, exit.Denied, "no role", "ls", "other/repository")
 }
 
 // shape replaces what is another in each run.
@@ -91,7 +89,7 @@ func (s *site) trees(t *testing.T, digest attest.Digest) {
 	if diff := cmp.Diff(wantTree, inOrder(shape(ok(t, "tree", repository+":fix")))); diff != "" {
 		t.Errorf("a patch's tree (-want +got):\n%s", diff)
 	}
-	v := answer[treeAnswer](t, "tree", repository+"@"+string(digest))
+	v := answer[browse.Tree](t, "tree", repository+"@"+string(digest))
 	if v.Digest != digest || !v.Pinned || v.PolicyVersion != 1 || v.Root.Kind != "builder-image" || v.Cut {
 		t.Errorf("the tree: %+v", v)
 	}
@@ -107,8 +105,8 @@ func (s *site) trees(t *testing.T, digest attest.Digest) {
 		t.Errorf("with no policy pinned: exit code %d\n%s%s", unpinned.code, unpinned.stdout, unpinned.stderr)
 	}
 	t.Setenv("PATCHFIT_CONFIG", filepath.Join(mustGetwd(t), "config"))
-	fails(t, exitUsage, "names neither", "tree", repository)
-	fails(t, exitNotFound, "", "tree", repository+":none")
+	fails(t, exit.Usage, "names neither", "tree", repository)
+	fails(t, exit.NotFound, "", "tree", repository+":none")
 
 	// A signer who left the trust policy is no signer: said, not left out.
 	ok(t, "trust", "edit", "policy.signed.json", "-o", "less.json", "--no-authority", repository+":patch=acme")
@@ -123,15 +121,15 @@ func (s *site) removes(t *testing.T, digest attest.Digest) {
 	t.Helper()
 	last := func() int64 { return s.state.Last() }
 	before := last()
-	base := answer[tagList](t, "ls", repository).Tags[0].Digest
+	base := answer[browse.TagList](t, "ls", repository).Tags[0].Digest
 	o := cli(t, "--format", "json", "rm", repository+"@"+string(base))
-	if o.code != exitUsage || !strings.Contains(o.stdout, `"removed":false`) || !strings.Contains(o.stdout, string(digest)) || !strings.Contains(o.stderr, "--yes") {
+	if o.code != exit.Usage || !strings.Contains(o.stdout, `"removed":false`) || !strings.Contains(o.stdout, string(digest)) || !strings.Contains(o.stderr, "--yes") {
 		t.Errorf("a base with a patch, a tag and attestations: exit code %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
-	fails(t, exitUsage, "tag and a digest", "rm", repository+":a@"+string(base))
-	fails(t, exitUsage, "names neither", "rm", repository)
-	fails(t, exitNotFound, "", "rm", repository+":none")
-	fails(t, exitNotFound, "", "rm", repository+"@"+string(attest.DigestOf(nil)))
+	fails(t, exit.Usage, "tag and a digest", "rm", repository+":a@"+string(base))
+	fails(t, exit.Usage, "names neither", "rm", repository)
+	fails(t, exit.NotFound, "", "rm", repository+":none")
+	fails(t, exit.NotFound, "", "rm", repository+"@"+string(attest.DigestOf(nil)))
 	if last() != before {
 		t.Errorf("what was refused wrote %d records", last()-before)
 	}
@@ -146,11 +144,11 @@ func (s *site) removes(t *testing.T, digest attest.Digest) {
 	if tree := ok(t, "tree", repository+"@"+string(digest)); !strings.Contains(tree, "missing ") {
 		t.Errorf("a patch whose base is hidden:\n%s", tree)
 	}
-	if list := answer[tagList](t, "ls", repository); len(list.Tags) != 1 {
+	if list := answer[browse.TagList](t, "ls", repository); len(list.Tags) != 1 {
 		t.Errorf("tags left: %+v", list.Tags)
 	}
 	s.as(t, "auditor")
-	fails(t, exitDenied, "does not allow", "rm", repository+":b")
+	fails(t, exit.Denied, "does not allow", "rm", repository+":b")
 	if text := ok(t, "audit", "who-built", repository+"@"+string(digest)); !strings.Contains(text, "hidden since") || !strings.Contains(text, "base/v1 by acme") {
 		t.Errorf("the evidence of what was hidden:\n%s", text)
 	}
@@ -165,69 +163,7 @@ func TestPages(t *testing.T) {
 	for i := range 520 {
 		s.tag(t, fmt.Sprintf("v%04d", i), digest)
 	}
-	if list := answer[tagList](t, "ls", repository); len(list.Tags) != 522 || list.Tags[521].Digest != digest {
+	if list := answer[browse.TagList](t, "ls", repository); len(list.Tags) != 522 || list.Tags[521].Digest != digest {
 		t.Errorf("%d tags, want 522", len(list.Tags))
-	}
-}
-
-func TestIsServer(t *testing.T) {
-	for text, want := range map[string]bool{
-		"https://patches.example.org": true, "patches.example.org": true, "localhost": true, "localhost:5000": true, "127.0.0.1:8443": true,
-		"greet": false, "demo/greet": false, "patches.example.org/demo/greet": false, "demo/greet:1.0": false,
-	} {
-		if got := isServer(text); got != want {
-			t.Errorf("%s is a server: %v, want %v", text, got, want)
-		}
-	}
-}
-
-func TestEach(t *testing.T) {
-	var n atomic.Int64
-	if err := each(t.Context(), 100, func(context.Context, int) error { n.Add(1); return nil }); err != nil || n.Load() != 100 {
-		t.Errorf("%d of 100, error %v", n.Load(), err)
-	}
-	boom := errors.New("boom")
-	n.Store(0)
-	err := each(t.Context(), 10000, func(_ context.Context, i int) error {
-		if n.Add(1) > 10 {
-			return boom
-		}
-		return nil
-	})
-	if !errors.Is(err, boom) || n.Load() == 10000 {
-		t.Errorf("%d were done, error %v", n.Load(), err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := each(ctx, 3, func(context.Context, int) error { return nil }); !errors.Is(err, context.Canceled) {
-		t.Errorf("after the end: %v", err)
-	}
-}
-
-// TestTreeIsDrawn: lines, and what others wrote cannot move the cursor.
-func TestTreeIsDrawn(t *testing.T) {
-	var text strings.Builder
-	leaf := func(tag string) *treeNode {
-		return &treeNode{Digest: attest.DigestOf([]byte(tag)), Kind: "live-patch", Tags: []string{tag}}
-	}
-	root := &treeNode{
-		Digest: attest.DigestOf(nil), Kind: "base", Attestations: []treeSaid{{Type: "https://example.org/x\x1b[2J", Reason: "CORRUPT", Fact: "torn"}},
-		Children: []*treeNode{leaf("one"), {Digest: attest.DigestOf([]byte("two")), Kind: "artifact", Children: []*treeNode{leaf("three")}}},
-	}
-	root.Children[0].Children = []*treeNode{leaf("four")}
-	d := drawing{&text, branches{"├─ ", "└─ ", "│  ", "   "}, term.Marker{Cross: "✗"}, root.Children[0].Digest}
-	d.node(root, "", "")
-	want := `base SHORT
-├─ ✗ https://example.org/x�[2J, not verified: CORRUPT: torn
-├─ live-patch SHORT :one  <- this
-│  └─ live-patch SHORT :four
-└─ artifact SHORT
-   └─ live-patch SHORT :three
-`
-	if diff := cmp.Diff(want, shape(text.String())); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if b := branchesFor(&text); b.tee != "|- " {
-		t.Errorf("in a pipe: %q", b.tee)
 	}
 }

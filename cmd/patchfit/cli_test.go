@@ -14,6 +14,8 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/build"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/publishing"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/trust"
 	"github.com/patchfit/patchfit/internal/config"
 )
 
@@ -81,7 +83,7 @@ func home(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	t.Setenv(config.EnvDir, filepath.Join(dir, "config"))
-	t.Setenv(envState, "")
+	t.Setenv(publishing.EnvState, "")
 	t.Chdir(dir)
 	return dir
 }
@@ -135,7 +137,7 @@ func newSite(t *testing.T) *site {
 	ok(t, "trust", "init", "-o", "policy.json", "--root", "root.pem.pub", "--product", repository, "--trusted-root", "trusted_root.json")
 	ok(t, "trust", "edit", "policy.json", "--add-signer", "acme=signer.pem.pub",
 		"--authority", repository+":builder=acme", "--authority", repository+":base=acme", "--authority", repository+":patch=acme", "--authority", repository+":revocation=acme")
-	policy := answer[policyAnswer](t, "trust", "sign", "policy.json", "--key", "root.pem")
+	policy := answer[trust.Answer](t, "trust", "sign", "policy.json", "--key", "root.pem")
 	s.product, s.roots = policy.Products[0].ID, policy.Roots
 	ok(t, append(s.admin, "trust", "push", "policy.signed.json")...)
 	ok(t, append(s.admin, "admin", "product", s.product)...)

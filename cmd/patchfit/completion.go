@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,11 +13,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/browse"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/manual"
 	"github.com/patchfit/patchfit/internal/publish"
 )
 
-func (a *app) completionCommand() *cobra.Command {
+func completionCommand(sh *shell.Shell) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "completion SHELL",
 		Short:   "print what makes bash, zsh or fish complete this program's words",
@@ -27,47 +31,47 @@ and, where a server answers within two seconds, repositories and tags.
   bash   patchfit completion bash > /etc/bash_completion.d/patchfit
   zsh    patchfit completion zsh > "${fpath[1]}/_patchfit"
   fish   patchfit completion fish > ~/.config/fish/completions/patchfit.fish`,
-		Args: exactly("SHELL"),
+		Args: shell.Exactly("SHELL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch args[0] {
 			case "bash":
-				return cmd.Root().GenBashCompletionV2(a.stdout, true)
+				return cmd.Root().GenBashCompletionV2(sh.Stdout, true)
 			case "zsh":
-				return cmd.Root().GenZshCompletion(a.stdout)
+				return cmd.Root().GenZshCompletion(sh.Stdout)
 			case "fish":
-				return cmd.Root().GenFishCompletion(a.stdout, true)
+				return cmd.Root().GenFishCompletion(sh.Stdout, true)
 			}
-			return usageError{fmt.Errorf("no completion for %s", args[0]), "one of: bash, zsh, fish"}
+			return exit.BadUsage(fmt.Errorf("no completion for %s", args[0]), "one of: bash, zsh, fish")
 		},
 	}
 	cmd.ValidArgs = []string{"bash", "zsh", "fish"}
 	return cmd
 }
 
-func (a *app) manCommand() *cobra.Command {
+func manCommand(sh *shell.Shell) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:     "man --output DIR",
 		Short:   "write the manual page of this program",
 		Example: "  patchfit man -o /usr/local/share/man/man1",
-		Args:    exactly(),
+		Args:    shell.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path := filepath.Join(output, "patchfit.1")
 			if err := os.MkdirAll(output, 0o755); err != nil {
 				return fmt.Errorf("making the directory: %w", err)
 			}
-			if err := replaceFile(path, manual.Man(cmd.Root(), manual.Exits())); err != nil {
+			if err := shell.ReplaceFile(path, manual.Man(cmd.Root(), exit.Codes())); err != nil {
 				return fmt.Errorf("writing the manual page: %w", err)
 			}
 			v := struct {
 				SchemaVersion int    `json:"schemaVersion"`
 				File          string `json:"file"`
 			}{1, path}
-			return a.print(v, func(w io.Writer) { fmt.Fprintln(w, path) })
+			return sh.Print(v, func(w io.Writer) { fmt.Fprintln(w, path) })
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "directory for it; it is made where it is missing")
-	required(cmd, "output")
+	shell.Required(cmd, "output")
 	return cmd
 }
 
@@ -76,14 +80,14 @@ type completer = func(cmd *cobra.Command, args []string, word string) ([]string,
 
 // complete says which words there are where. It does so for the whole tree, so
 // that each command is about what it does.
-func (a *app) complete(root *cobra.Command) {
+func complete(sh *shell.Shell, root *cobra.Command) {
 	references := map[string]int{ // place of the reference among the arguments
 		"tree": 0, "ls": 0, "mirror pull": 0, "rm": 0, "attest": 0, "verify": 0, "why": 1,
 		"audit who-built": 0, "env show": 0, "env diff": anywhere,
 	}
 	for path, place := range references {
 		if cmd, _, err := root.Find(strings.Fields(path)); err == nil {
-			cmd.ValidArgsFunction = a.referencesAt(place, path != "ls" && path != "audit who-built")
+			cmd.ValidArgsFunction = referencesAt(sh, place, path != "ls" && path != "audit who-built")
 		}
 	}
 	words := map[string]map[string][]string{
@@ -103,7 +107,7 @@ func (a *app) complete(root *cobra.Command) {
 		for name, list := range flags {
 			offer := cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp)
 			if list == nil {
-				offer = a.referencesAt(anywhere, false)
+				offer = referencesAt(sh, anywhere, false)
 			}
 			if err == nil {
 				_ = cmd.RegisterFlagCompletionFunc(name, offer) // a flag that is gone completes nothing
@@ -120,14 +124,14 @@ const anywhere = -1
 
 // referencesAt offers repositories and their tags for the argument at place.
 // What a server does not tell in time is not offered.
-func (a *app) referencesAt(place int, tags bool) completer {
+func referencesAt(sh *shell.Shell, place int, tags bool) completer {
 	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		if place != anywhere && len(args) != place {
 			return nil, cobra.ShellCompDirectiveDefault
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
 		defer cancel()
-		words, err := a.offer(ctx, word, tags)
+		words, err := offer(ctx, sh, word, tags)
 		if err != nil || len(words) == 0 {
 			return nil, cobra.ShellCompDirectiveDefault // perhaps a file
 		}
@@ -142,13 +146,13 @@ var errNotOffered = errors.New("nothing to offer")
 
 // offer returns references that begin with word: repositories, or, behind a
 // colon, the tags of one.
-func (a *app) offer(ctx context.Context, word string, tags bool) ([]string, error) {
+func offer(ctx context.Context, sh *shell.Shell, word string, tags bool) ([]string, error) {
 	before, _, colon := cutTag(word)
-	ref, err := parseReference(orElse(before, "x"))
+	ref, err := shell.ParseReference(cmp.Or(before, "x"))
 	if err != nil || strings.Contains(word, "@") {
 		return nil, errNotOffered
 	}
-	s, err := a.connect(ref.server)
+	s, err := sh.Connect(ref.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +160,7 @@ func (a *app) offer(ctx context.Context, word string, tags bool) ([]string, erro
 	prefix := ""
 	switch {
 	case colon && tags:
-		shelf, err := publish.Browse(s.client, ref.repository)
+		shelf, err := publish.Browse(s.Client, ref.Repository)
 		if err != nil {
 			return nil, err
 		}
@@ -165,13 +169,13 @@ func (a *app) offer(ctx context.Context, word string, tags bool) ([]string, erro
 		}
 		prefix = before + ":"
 	default:
-		v, err := s.repositories(ctx)
+		v, err := browse.Repositories(ctx, s)
 		if err != nil {
 			return nil, err
 		}
 		all = v.Repositories
-		if ref.server != "" {
-			prefix = ref.server + "/"
+		if ref.Server != "" {
+			prefix = ref.Server + "/"
 		}
 	}
 	var words []string

@@ -9,7 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/patchfit/patchfit/internal/manual"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/manual/manualtest"
 )
 
@@ -17,11 +18,11 @@ import (
 // program.
 func TestGoldenReference(t *testing.T) {
 	home(t)
-	manualtest.Fresh(t, filepath.Join(packageDir, "..", ".."), (&app{}).root(), manual.Exits(), *update)
+	manualtest.Fresh(t, filepath.Join(packageDir, "..", ".."), newRoot(new(shell.Shell)), exit.Codes(), *update)
 }
 
 func TestExamples(t *testing.T) {
-	manualtest.Examples(t, func() *cobra.Command { return (&app{}).root() })
+	manualtest.Examples(t, func() *cobra.Command { return newRoot(new(shell.Shell)) })
 }
 
 func TestManAndCompletionScripts(t *testing.T) {
@@ -36,8 +37,8 @@ func TestManAndCompletionScripts(t *testing.T) {
 			t.Errorf("%s: no script:\n%.200s", shell, script)
 		}
 	}
-	fails(t, exitUsage, "bash, zsh, fish", "completion", "tcsh")
-	fails(t, exitUsage, "SHELL is missing", "completion")
+	fails(t, exit.Usage, "bash, zsh, fish", "completion", "tcsh")
+	fails(t, exit.Usage, "SHELL is missing", "completion")
 }
 
 // offered returns the words that completion offers, and what it says of them.

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/verifying"
+	"github.com/patchfit/patchfit/internal/exit"
 )
 
 // The identity the suite's bundles are signed by, unless the case says another.
@@ -34,17 +36,17 @@ func TestSigstoreConformance(t *testing.T) {
 			}
 			for _, what := range []string{artifact, string(attest.DigestOf(content))} {
 				o := cli(t, append([]string{"--format", "json", "verify", what}, args...)...)
-				var a rootAnswer
+				var a verifying.RootAnswer
 				if err := json.Unmarshal([]byte(o.stdout), &a); err != nil && o.stdout != "" {
 					t.Fatal(err)
 				}
 				if strings.HasSuffix(dir, "_fail") {
-					if o.code != exitUnproven || a.Verified || len(a.Bundles) > 0 && a.Bundles[0].Reason == "" {
+					if o.code != exit.Unproven || a.Verified || len(a.Bundles) > 0 && a.Bundles[0].Reason == "" {
 						t.Errorf("exit code %d: %s%s", o.code, o.stdout, o.stderr)
 					}
 					continue
 				}
-				if o.code != exitOK || !a.Verified {
+				if o.code != exit.OK || !a.Verified {
 					t.Fatalf("exit code %d: %s%s", o.code, o.stdout, o.stderr)
 				}
 				versions[a.Bundles[0].Log.Rekor]++
@@ -68,13 +70,13 @@ func TestVerifyAnotherIdentity(t *testing.T) {
 		}
 		artifact := filepath.Join(filepath.Dir(dir), "a.txt")
 		args := append([]string{"verify", artifact}, caseFlags(dir)...)
-		if o := cli(t, args...); o.code != exitOK {
+		if o := cli(t, args...); o.code != exit.OK {
 			t.Errorf("%s: %s%s", name, o.stdout, o.stderr)
 		}
-		fails(t, exitUnproven, "UNTRUSTED_SIGNER", append(args, "--certificate-identity", beaconIdentity+"x")...)
-		fails(t, exitUnproven, "UNTRUSTED_SIGNER", append(args, "--certificate-oidc-issuer", beaconIssuer+"/")...)
-		fails(t, exitUnproven, "UNTRUSTED_SIGNER", append(args[:6:6], "--key", "key.pem.pub")...)
-		fails(t, exitUnproven, "SUBJECT_MISMATCH", append([]string{"verify", "key.pem.pub"}, args[2:]...)...)
+		fails(t, exit.Unproven, "UNTRUSTED_SIGNER", append(args, "--certificate-identity", beaconIdentity+"x")...)
+		fails(t, exit.Unproven, "UNTRUSTED_SIGNER", append(args, "--certificate-oidc-issuer", beaconIssuer+"/")...)
+		fails(t, exit.Unproven, "UNTRUSTED_SIGNER", append(args[:6:6], "--key", "key.pem.pub")...)
+		fails(t, exit.Unproven, "SUBJECT_MISMATCH", append([]string{"verify", "key.pem.pub"}, args[2:]...)...)
 	}
 }
 

@@ -2,8 +2,8 @@
 // environment of a build, publishes builder images, bases and live patches
 // with their proofs, verifies them offline, and asks a server's ledger.
 //
-// run builds the command tree; every group of verbs has a file of its own;
-// exit.go is the one table of errors and exit codes. docs/spec/cli.md.
+// root.go is the command tree; every group of verbs has a room of its own below
+// internal/, and all stand on internal/shell. docs/spec/cli.md.
 package main
 
 import (
@@ -12,6 +12,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
+	"github.com/patchfit/patchfit/internal/exit"
 )
 
 var version = "unknown" // set by the linker
@@ -25,8 +28,8 @@ func main() {
 
 // run is the whole program: arguments and streams in, exit code out.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
-	root := a.root()
+	sh := &shell.Shell{Stdin: stdin, Stdout: stdout, Stderr: stderr}
+	root := newRoot(sh)
 	root.SetArgs(args)
-	return a.exit(ctx, root.ExecuteContext(ctx))
+	return exit.Report(ctx, stderr, "patchfit", root.ExecuteContext(ctx), judge)
 }

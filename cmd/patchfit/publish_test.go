@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,7 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/audit"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/env"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/publishing"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/verifying"
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/publish"
+	"github.com/patchfit/patchfit/internal/strictjson"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/client"
 )
@@ -31,7 +39,7 @@ func publishAll(t *testing.T) (patch publish.Result) {
 
 func types(r publish.Result) (all []string) {
 	for _, s := range r.Statements {
-		all = append(all, typeName(s.Type))
+		all = append(all, shell.TypeName(s.Type))
 	}
 	return all
 }
@@ -51,17 +59,17 @@ func TestTheWholeWay(t *testing.T) {
 		t.Errorf("published again (-first +second):\n%s", cmp.Diff(patch, again))
 	}
 
-	t.Setenv(envState, filepath.Join(t.TempDir(), "another machine"))
+	t.Setenv(publishing.EnvState, filepath.Join(t.TempDir(), "another machine"))
 	if again := publishAll(t); !cmp.Equal(patch, again) {
 		t.Errorf("published again without state (-first +second):\n%s", cmp.Diff(patch, again))
 	}
 	s.eachStatementOnce(t)
 
 	base := published(t, "base", "b.so", "--capture", "b.json", "--to", repository+":b", "--key", "signer.pem")
-	fails(t, exitDenied, "flags/4 is (absent), the base's is -fshort-enums", "publish", "patch", "patch.so", "--capture", "patch.json", "--base", "b", "--to", repository, "--key", "signer.pem")
-	fails(t, exitError, "not what the captured build made", "publish", "base", "b.so", "--capture", "a.json", "--to", repository, "--key", "signer.pem")
-	fails(t, exitError, "is no base", "publish", "patch", "patch.so", "--capture", "patch.json", "--base", "fix", "--to", repository, "--key", "signer.pem")
-	fails(t, exitDenied, "", "publish", "builder-image", "builder", "--to", repository, "--key", "stranger.pem")
+	fails(t, exit.Denied, "flags/4 is (absent), the base's is -fshort-enums", "publish", "patch", "patch.so", "--capture", "patch.json", "--base", "b", "--to", repository, "--key", "signer.pem")
+	fails(t, exit.Failure, "not what the captured build made", "publish", "base", "b.so", "--capture", "a.json", "--to", repository, "--key", "signer.pem")
+	fails(t, exit.Failure, "is no base", "publish", "patch", "patch.so", "--capture", "patch.json", "--base", "fix", "--to", repository, "--key", "signer.pem")
+	fails(t, exit.Denied, "", "publish", "builder-image", "builder", "--to", repository, "--key", "stranger.pem")
 
 	s.verifies(t, digest)
 	s.environments(t, base.Artifacts[1].Digest)
@@ -73,12 +81,12 @@ func TestTheWholeWay(t *testing.T) {
 func (s *site) verifies(t *testing.T, digest attest.Digest) {
 	t.Helper()
 	ref := repository + "@" + string(digest)
-	v := answer[verifyAnswer](t, "verify", ref)
+	v := answer[verifying.Answer](t, "verify", ref)
 	if !v.Verified || len(v.Statements) != 2 || v.Statements[0].Signer != "acme" {
 		t.Errorf("verified through the server: %+v", v)
 	}
 	ok(t, "verify", repository+":fix", "--type", "livepatch")
-	fails(t, exitNotFound, "NO_ATTESTATION", "verify", ref, "--type", "https://example.org/other")
+	fails(t, exit.NotFound, "NO_ATTESTATION", "verify", ref, "--type", "https://example.org/other")
 
 	bundles, err := filepath.Glob(filepath.Join(".patchfit", "*", "*.sigstore.json"))
 	if err != nil || len(bundles) == 0 {
@@ -100,15 +108,15 @@ func (s *site) verifies(t *testing.T, digest attest.Digest) {
 		t.Fatal(err)
 	}
 	ok(t, append([]string{"verify", string(attest.DigestOf(patch))}, offline...)...)
-	fails(t, exitUnproven, "SUBJECT_MISMATCH", append([]string{"verify", "a.so"}, offline...)...)
-	fails(t, exitUnproven, "SUBJECT_MISMATCH", append([]string{"verify", repository + "@" + string(attest.DigestOf(nil))}, offline...)...)
-	fails(t, exitUnproven, "pinned are", append([]string{"verify", "patch.so", "--trust-policy", "policy.signed.json", "--roots", string(attest.DigestOf(nil))}, mine...)...)
-	fails(t, exitUsage, "go together", append([]string{"verify", "patch.so", "--trust-policy", "policy.signed.json"}, mine...)...)
-	fails(t, exitUsage, "--bundle is missing", "verify", "patch.so", "--trust-policy", "policy.signed.json", "--roots", string(s.roots))
+	fails(t, exit.Unproven, "SUBJECT_MISMATCH", append([]string{"verify", "a.so"}, offline...)...)
+	fails(t, exit.Unproven, "SUBJECT_MISMATCH", append([]string{"verify", repository + "@" + string(attest.DigestOf(nil))}, offline...)...)
+	fails(t, exit.Unproven, "pinned are", append([]string{"verify", "patch.so", "--trust-policy", "policy.signed.json", "--roots", string(attest.DigestOf(nil))}, mine...)...)
+	fails(t, exit.Usage, "go together", append([]string{"verify", "patch.so", "--trust-policy", "policy.signed.json"}, mine...)...)
+	fails(t, exit.Usage, "--bundle is missing", "verify", "patch.so", "--trust-policy", "policy.signed.json", "--roots", string(s.roots))
 
 	ok(t, "trust", "edit", "policy.signed.json", "-o", "next.json", "--no-authority", repository+":patch=acme")
 	ok(t, "trust", "sign", "next.json", "--key", "root.pem")
-	fails(t, exitUnproven, "UNTRUSTED_SIGNER", append([]string{"verify", "patch.so", "--trust-policy", "next.signed.json", "--roots", string(s.roots)}, mine...)...)
+	fails(t, exit.Unproven, "UNTRUSTED_SIGNER", append([]string{"verify", "patch.so", "--trust-policy", "next.signed.json", "--roots", string(s.roots)}, mine...)...)
 	t.Setenv("PATCHFIT_CONFIG", filepath.Join(mustGetwd(t), "config"))
 }
 
@@ -138,12 +146,12 @@ func parseBundle(t *testing.T, path string) *attest.Bundle {
 func (s *site) environments(t *testing.T, base attest.Digest) {
 	t.Helper()
 	ref := repository + "@" + string(base)
-	if got, want := answer[environmentAnswer](t, "env", "show", ref), answer[environmentAnswer](t, "env", "show", "b.json"); !cmp.Equal(got, want) {
+	if got, want := answer[env.Answer](t, "env", "show", ref), answer[env.Answer](t, "env", "show", "b.json"); !cmp.Equal(got, want) {
 		t.Errorf("the environment in the repository (-captured +got):\n%s", cmp.Diff(want, got))
 	}
 	ok(t, "env", "diff", "a.json", repository+":fix")
 	o := cli(t, "--format", "json", "env", "diff", "a.json", ref)
-	if o.code != exitUnproven || !strings.Contains(o.stdout, `"differences":[{"field":"flags/4","got":"-fshort-enums","want":"(absent)"}]`) {
+	if o.code != exit.Unproven || !strings.Contains(o.stdout, `"differences":[{"field":"flags/4","got":"-fshort-enums","want":"(absent)"}]`) {
 		t.Errorf("differences: exit code %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 }
@@ -151,7 +159,7 @@ func (s *site) environments(t *testing.T, base attest.Digest) {
 // audits asks the ledger as an auditor.
 func (s *site) audits(t *testing.T, digest attest.Digest) {
 	t.Helper()
-	fails(t, exitDenied, "", "audit", "decisions") // a publisher is no auditor
+	fails(t, exit.Denied, "", "audit", "decisions") // a publisher is no auditor
 	s.as(t, "auditor")
 	defer s.as(t, "publisher")
 	text := ok(t, "audit", "who-built", repository+"@"+string(digest))
@@ -160,11 +168,11 @@ func (s *site) audits(t *testing.T, digest attest.Digest) {
 			t.Errorf("who-built does not say %q:\n%s", word, text)
 		}
 	}
-	fails(t, exitUsage, "a tag moves", "audit", "who-built", repository+":fix")
-	fails(t, exitNotFound, "", "audit", "who-built", repository+"@"+string(attest.DigestOf(nil)))
+	fails(t, exit.Usage, "a tag moves", "audit", "who-built", repository+":fix")
+	fails(t, exit.NotFound, "", "audit", "who-built", repository+"@"+string(attest.DigestOf(nil)))
 	ok(t, "audit", "decisions", "--denied", "--product", s.product)
-	first := answer[auditAnswer](t, "audit", "verify")
-	second := answer[auditAnswer](t, "audit", "verify")
+	first := answer[audit.LogAnswer](t, "audit", "verify")
+	second := answer[audit.LogAnswer](t, "audit", "verify")
 	if first.Before != nil || second.Before == nil || *second.Before != first.Size || second.Entries != second.Size {
 		t.Errorf("two visits to the log: %+v, %+v", first, second)
 	}
@@ -174,35 +182,34 @@ func (s *site) audits(t *testing.T, digest attest.Digest) {
 // rolledBack claims to have seen more of the log than there is.
 func (s *site) rolledBack(t *testing.T) {
 	t.Helper()
-	path := must(visitFile(s.url))(t)
-	cp := must(lastVisit(path))(t)
-	was := *cp
-	cp.Size += 1000
-	if err := rememberVisit(path, cp); err != nil {
-		t.Fatal(err)
+	path := must(filepath.Glob("config/checkpoints/*.json"))(t)[0]
+	raw := must(os.ReadFile(path))(t)
+	remember := func(change func(v *audit.Visit)) {
+		t.Helper()
+		var v audit.Visit
+		err := strictjson.Unmarshal(raw, len(raw), &v)
+		change(&v)
+		if err := errors.Join(err, os.WriteFile(path, must(strictjson.Canonical(v))(t), 0o600)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	fails(t, exitUnproven, ledger.ErrRolledBack.Error(), "audit", "verify")
-	forked := was
-	forked.Root = make([]byte, len(was.Root))
-	if err := rememberVisit(path, &forked); err != nil {
-		t.Fatal(err)
-	}
-	fails(t, exitUnproven, ledger.ErrForked.Error(), "audit", "verify")
-	if err := rememberVisit(path, &was); err != nil {
-		t.Fatal(err)
-	}
+	remember(func(v *audit.Visit) { v.Size += 1000 })
+	fails(t, exit.Unproven, ledger.ErrRolledBack.Error(), "audit", "verify")
+	remember(func(v *audit.Visit) { v.Root = strings.Repeat("00", 32) })
+	fails(t, exit.Unproven, ledger.ErrForked.Error(), "audit", "verify")
+	remember(func(*audit.Visit) {})
 }
 
 // revokes takes the patch back.
 func (s *site) revokes(t *testing.T, digest attest.Digest) {
 	t.Helper()
 	args := []string{"revoke", "--to", repository, "--kind", "subject", "--digest", string(digest), "--reason", "it breaks things", "--key", "signer.pem"}
-	first, second := answer[revokeAnswer](t, args...), answer[revokeAnswer](t, args...)
+	first, second := answer[publishing.Revoked](t, args...), answer[publishing.Revoked](t, args...)
 	if first.Sequence == 0 || first.Product != s.product || first != second {
 		t.Errorf("revoked twice: %+v, %+v", first, second)
 	}
 	args[len(args)-1] = "stranger.pem"
-	fails(t, exitDenied, "", args...)
+	fails(t, exit.Denied, "", args...)
 }
 
 // eachStatementOnce reads the log and looks for a statement logged twice.
@@ -264,7 +271,7 @@ func TestPublishBrokenAtEveryStep(t *testing.T) {
 			if diff := cmp.Diff([]string{"livepatch/v1", "provenance"}, types(r)); diff != "" {
 				t.Errorf("request %d broken, after=%t: statements (-want +got):\n%s", n, after, diff)
 			}
-			if v := answer[verifyAnswer](t, "verify", repository+"@"+string(r.Artifacts[0].Digest)); len(v.Statements) != 2 {
+			if v := answer[verifying.Answer](t, "verify", repository+"@"+string(r.Artifacts[0].Digest)); len(v.Statements) != 2 {
 				t.Errorf("request %d broken, after=%t: %d statements attached, want 2", n, after, len(v.Statements))
 			}
 		}
@@ -283,7 +290,7 @@ func TestInterruptedPublishSaysSo(t *testing.T) {
 	cancel()
 	var stdout, stderr strings.Builder
 	code := run(ctx, []string{"publish", "builder-image", "builder", "--to", repository, "--key", "signer.pem"}, strings.NewReader(""), &stdout, &stderr)
-	if code != exitError || !strings.Contains(stderr.String(), "interrupted") || stdout.Len() > 0 {
+	if code != exit.Failure || !strings.Contains(stderr.String(), "interrupted") || stdout.Len() > 0 {
 		t.Errorf("exit code %d, %q, %q", code, stdout.String(), stderr.String())
 	}
 }
@@ -300,7 +307,7 @@ func TestAttest(t *testing.T) {
 	if len(r.Statements) != 1 || r.Statements[0].Type != "https://example.org/tested/v1" {
 		t.Errorf("attested %+v", r)
 	}
-	fails(t, exitError, "/predicate/tested: unknown member", "attest", repository+"@"+digest, "--type", "livepatch", "--predicate", "note.json", "--key", "signer.pem")
-	fails(t, exitUsage, "names neither tag nor digest", "attest", repository, "--type", "livepatch", "--predicate", "note.json", "--key", "signer.pem")
-	fails(t, exitNotFound, "", "attest", repository+":none", "--type", "https://example.org/tested/v1", "--predicate", "note.json", "--key", "signer.pem")
+	fails(t, exit.Failure, "/predicate/tested: unknown member", "attest", repository+"@"+digest, "--type", "livepatch", "--predicate", "note.json", "--key", "signer.pem")
+	fails(t, exit.Usage, "names neither tag nor digest", "attest", repository, "--type", "livepatch", "--predicate", "note.json", "--key", "signer.pem")
+	fails(t, exit.NotFound, "", "attest", repository+":none", "--type", "https://example.org/tested/v1", "--predicate", "note.json", "--key", "signer.pem")
 }

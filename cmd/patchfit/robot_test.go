@@ -6,12 +6,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/admin"
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/registry/api"
 )
 
-func (s *site) robot(t *testing.T, args ...string) robotAnswer {
+func (s *site) robot(t *testing.T, args ...string) admin.Robot {
 	t.Helper()
-	return answer[robotAnswer](t, append(append([]string{}, s.admin...), append([]string{"robot", "create"}, args...)...)...)
+	return answer[admin.Robot](t, append(append([]string{}, s.admin...), append([]string{"robot", "create"}, args...)...)...)
 }
 
 // docker logs in as a stock client does, and returns the status of a request
@@ -56,7 +58,7 @@ func TestRobots(t *testing.T) {
 	if got := s.docker(t, reader.Principal, token, "GET", "/v2/"+repository+"/tags/list"); got != 200 {
 		t.Errorf("what it may read: %d", got)
 	}
-	fails(t, exitDenied, "not admin", "--server", s.url, "--token-file", "reader.token", "robot", "list")
+	fails(t, exit.Denied, "not admin", "--server", s.url, "--token-file", "reader.token", "robot", "list")
 
 	list := answer[api.Principals](t, append(s.admin, "robot", "list")...)
 	if len(list.Principals) != 3 { // the first admin, ci and reader
@@ -82,16 +84,16 @@ func (s *site) robotsRefused(t *testing.T) {
 		t.Helper()
 		fails(t, code, words, append(append([]string{}, s.admin...), append([]string{"robot"}, args...)...)...)
 	}
-	refuse(exitUsage, "--role is missing", "create", "x", "--product", s.product)
-	refuse(exitUsage, "not between", "create", "x", "--product", s.product, "--role", "auditor", "--ttl", "9000h")
-	refuse(exitError, "reader.token exists", "create", "x", "--product", s.product, "--role", "auditor", "-o", "reader.token")
-	refuse(exitError, "/role", "create", "x", "--product", s.product, "--role", "admin")
-	refuse(exitNotFound, "no product", "create", "x", "--product", "other", "--role", "auditor")
-	refuse(exitUsage, "is a user name", "revoke", "robot$reader")
-	refuse(exitNotFound, "no principal", "revoke", "00000000-0000-0000-0000-000000000000")
+	refuse(exit.Usage, "--role is missing", "create", "x", "--product", s.product)
+	refuse(exit.Usage, "not between", "create", "x", "--product", s.product, "--role", "auditor", "--ttl", "9000h")
+	refuse(exit.Failure, "reader.token exists", "create", "x", "--product", s.product, "--role", "auditor", "-o", "reader.token")
+	refuse(exit.Failure, "/role", "create", "x", "--product", s.product, "--role", "admin")
+	refuse(exit.NotFound, "no product", "create", "x", "--product", "other", "--role", "auditor")
+	refuse(exit.Usage, "is a user name", "revoke", "robot$reader")
+	refuse(exit.NotFound, "no principal", "revoke", "00000000-0000-0000-0000-000000000000")
 
 	ok(t, "keygen", "-o", "rebuilder.pem")
 	s.enlist(t, "rebuilder", "rebuilder.pem")
 	s.as(t, "rebuilder")
-	fails(t, exitDenied, "admin", "robot", "list")
+	fails(t, exit.Denied, "admin", "robot", "list")
 }

@@ -10,31 +10,31 @@ import (
 	"testing"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/trust"
+	"github.com/patchfit/patchfit/internal/exit"
 )
 
 // policyOf reads the policy in a file, signed or not.
 func policyOf(t *testing.T, path string) *attest.TrustPolicy {
 	t.Helper()
-	f, err := readPolicy(path)
-	if err != nil {
-		t.Fatal(err)
+	e, err := attest.ParseEnvelope(must(os.ReadFile(path))(t), attest.PolicyPayload)
+	payload := must(os.ReadFile(path))(t)
+	if err == nil {
+		payload = e.Payload
 	}
-	return f.policy
+	return must(attest.ParseTrustPolicy(payload))(t)
 }
 
 // changed returns a signed policy with one byte of its payload replaced: the
 // year it expires.
 func changed(t *testing.T, path string) []byte {
 	t.Helper()
-	f, err := readPolicy(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	year := fmt.Sprint(f.policy.Expires.Year())
-	payload := strings.Replace(string(f.envelope.Payload), year, fmt.Sprint(f.policy.Expires.Year()+1), 1)
-	old, next := base64.StdEncoding.EncodeToString(f.envelope.Payload), base64.StdEncoding.EncodeToString([]byte(payload))
-	out := strings.Replace(string(f.envelope.Raw), old, next, 1)
-	if out == string(f.envelope.Raw) {
+	e := must(attest.ParseEnvelope(must(os.ReadFile(path))(t), attest.PolicyPayload))(t)
+	expires := policyOf(t, path).Expires.Year()
+	payload := strings.Replace(string(e.Payload), fmt.Sprint(expires), fmt.Sprint(expires+1), 1)
+	old, next := base64.StdEncoding.EncodeToString(e.Payload), base64.StdEncoding.EncodeToString([]byte(payload))
+	out := strings.Replace(string(e.Raw), old, next, 1)
+	if out == string(e.Raw) {
 		t.Fatal("nothing was changed")
 	}
 	return []byte(out)
@@ -51,15 +51,15 @@ func TestTrustPolicyIsMadeOffline(t *testing.T) {
 	}
 	ok(t, "trust", "init", "-o", "p.json", "--root", "r1.pub", "--root", "r2.pub", "--root", "r3.pub", "--threshold", "2",
 		"--product", "demo/greet", "--product", "demo/other", "--signer", "one=s1.pub", "--authority", "demo/greet:base=one", "--trusted-root", "root.json")
-	fails(t, exitError, "exists already", "trust", "init", "-o", "p.json", "--root", "r1.pub", "--product", "x", "--trusted-root", "root.json")
-	fails(t, exitError, "is a draft", "--server", "http://127.0.0.1:1", "--token-file", dir+"/none", "trust", "push", "p.json")
+	fails(t, exit.Failure, "exists already", "trust", "init", "-o", "p.json", "--root", "r1.pub", "--product", "x", "--trusted-root", "root.json")
+	fails(t, exit.Failure, "is a draft", "--server", "http://127.0.0.1:1", "--token-file", dir+"/none", "trust", "push", "p.json")
 
-	one := answer[policyAnswer](t, "trust", "sign", "p.json", "--key", "r1")
-	fails(t, exitError, "signed by 1 of its root keys, 2 are needed", "trust", "push", "p.signed.json")
-	fails(t, exitError, "already signed", "trust", "sign", "p.signed.json", "--key", "r1")
+	one := answer[trust.Answer](t, "trust", "sign", "p.json", "--key", "r1")
+	fails(t, exit.Failure, "signed by 1 of its root keys, 2 are needed", "trust", "push", "p.signed.json")
+	fails(t, exit.Failure, "already signed", "trust", "sign", "p.signed.json", "--key", "r1")
 	ok(t, "trust", "sign", "p.signed.json", "--key", "outsider")
-	fails(t, exitError, "2 are needed", "trust", "push", "p.signed.json")
-	two := answer[policyAnswer](t, "trust", "sign", "p.signed.json", "--key", "r2")
+	fails(t, exit.Failure, "2 are needed", "trust", "push", "p.signed.json")
+	two := answer[trust.Answer](t, "trust", "sign", "p.signed.json", "--key", "r2")
 	if one.Signatures != 1 || two.Signatures != 2 || one.Roots != two.Roots || two.Version != 1 {
 		t.Errorf("signed once %+v, twice %+v", one, two)
 	}
@@ -67,10 +67,10 @@ func TestTrustPolicyIsMadeOffline(t *testing.T) {
 	if err := os.WriteFile("changed.json", changed(t, "p.signed.json"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fails(t, exitUnproven, "no signature on this policy", "trust", "show", "changed.json")
+	fails(t, exit.Unproven, "no signature on this policy", "trust", "show", "changed.json")
 	ok(t, "trust", "show", "p.signed.json")
 
-	fails(t, exitUsage, "stays as it is", "trust", "edit", "p.signed.json", "--add-signer", "two=s2.pub")
+	fails(t, exit.Usage, "stays as it is", "trust", "edit", "p.signed.json", "--add-signer", "two=s2.pub")
 	ok(t, "trust", "edit", "p.signed.json", "-o", "next.json", "--add-signer", "two=outsider.pub", "--add-signer", "one=s2.pub",
 		"--authority", "demo/greet:patch=two", "--signer-until", "one=2099-01-01T00:00:00Z", "--remove-product", "demo/other", "--expires", "48h")
 	next := policyOf(t, "next.json")
@@ -86,10 +86,10 @@ func TestTrustPolicyIsMadeOffline(t *testing.T) {
 	if next.Products[0].ID != two.Products[0].ID {
 		t.Error("an edit changed a product's id")
 	}
-	fails(t, exitError, "", "trust", "edit", "next.json", "--remove-signer", "none")
-	fails(t, exitError, "no product", "trust", "edit", "next.json", "--authority", "none:patch=two")
-	fails(t, exitError, "would be refused", "trust", "edit", "next.json", "--authority", "demo/greet:patch=nobody")
-	fails(t, exitUsage, "PRODUCT:ROLE=NAME", "trust", "edit", "next.json", "--authority", "demo/greet=two")
+	fails(t, exit.Failure, "", "trust", "edit", "next.json", "--remove-signer", "none")
+	fails(t, exit.Failure, "no product", "trust", "edit", "next.json", "--authority", "none:patch=two")
+	fails(t, exit.Failure, "would be refused", "trust", "edit", "next.json", "--authority", "demo/greet:patch=nobody")
+	fails(t, exit.Usage, "PRODUCT:ROLE=NAME", "trust", "edit", "next.json", "--authority", "demo/greet=two")
 	ok(t, "trust", "edit", "next.json", "--remove-signer", "two")
 	if got := policyOf(t, "next.json").Products[0].Authorities[attest.RolePatch]; len(got) != 0 {
 		t.Errorf("a signer was dropped and still has a role: %q", got)
@@ -107,24 +107,24 @@ func TestTrustedRootFromTheNetworkNeedsItsHash(t *testing.T) {
 	defer h.Close()
 	ok(t, "keygen", "-o", "r")
 	args := []string{"trust", "init", "-o", "p.json", "--root", "r.pub", "--product", "demo/greet", "--trusted-root", h.URL}
-	fails(t, exitUsage, "--trusted-root-sha256 is missing", args...)
-	fails(t, exitUnproven, "want "+strings.Repeat("0", 64), append(args, "--trusted-root-sha256", strings.Repeat("0", 64))...)
+	fails(t, exit.Usage, "--trusted-root-sha256 is missing", args...)
+	fails(t, exit.Unproven, "want "+strings.Repeat("0", 64), append(args, "--trusted-root-sha256", strings.Repeat("0", 64))...)
 	ok(t, append(args, "--trusted-root-sha256", attest.DigestOf(root).Hex())...)
 }
 
 func TestLogin(t *testing.T) {
 	s := newSite(t)
-	fails(t, exitAuth, "not logged in", "audit", "decisions")
+	fails(t, exit.Auth, "not logged in", "audit", "decisions")
 	id, err := os.ReadFile("publisher.id")
 	if err != nil {
 		t.Fatal(err)
 	}
-	fails(t, exitAuth, "", "login", s.url, "--principal", string(id), "--key", "stranger.pem")
-	fails(t, exitUnproven, "pinned are", "login", s.url, "--principal", string(id), "--key", "publisher.pem", "--roots", string(attest.DigestOf(nil)))
-	fails(t, exitUsage, "only one of these", "login", s.url, "--principal", string(id), "--key", "publisher.pem", "--tls-key", "x", "--ca", "y")
-	fails(t, exitAuth, "not logged in", "audit", "decisions") // a login that failed is not remembered
+	fails(t, exit.Auth, "", "login", s.url, "--principal", string(id), "--key", "stranger.pem")
+	fails(t, exit.Unproven, "pinned are", "login", s.url, "--principal", string(id), "--key", "publisher.pem", "--roots", string(attest.DigestOf(nil)))
+	fails(t, exit.Usage, "only one of these", "login", s.url, "--principal", string(id), "--key", "publisher.pem", "--tls-key", "x", "--ca", "y")
+	fails(t, exit.Auth, "not logged in", "audit", "decisions") // a login that failed is not remembered
 	ok(t, "login", s.url, "--principal", string(id), "--key", "publisher.pem")
-	fails(t, exitError, "no trust policy is pinned", "audit", "verify")
+	fails(t, exit.Failure, "no trust policy is pinned", "audit", "verify")
 	s.as(t, "publisher")
 	ok(t, "audit", "verify")
 }
@@ -136,19 +136,19 @@ func TestAdminVerbs(t *testing.T) {
 	if !strings.HasPrefix(token, "pfe1.") || strings.Contains(token, "\n") {
 		t.Errorf("standard output is not the token alone: %q", token)
 	}
-	fails(t, exitNotFound, "no product", admin("admin", "product", "5f7e1b9e-3c4f-4d7e-9a0b-000000000000")...)
-	fails(t, exitUsage, "is not active, suspended or revoked", admin("admin", "host", "x", "--state", "gone")...)
-	fails(t, exitNotFound, "", admin("admin", "host", "5f7e1b9e-3c4f-4d7e-9a0b-000000000000")...)
-	fails(t, exitError, "", admin("admin", "grant", "--principal", "x", "--product", s.product, "--role", "king")...)
+	fails(t, exit.NotFound, "no product", admin("admin", "product", "5f7e1b9e-3c4f-4d7e-9a0b-000000000000")...)
+	fails(t, exit.Usage, "is not active, suspended or revoked", admin("admin", "host", "x", "--state", "gone")...)
+	fails(t, exit.NotFound, "", admin("admin", "host", "5f7e1b9e-3c4f-4d7e-9a0b-000000000000")...)
+	fails(t, exit.Failure, "", admin("admin", "grant", "--principal", "x", "--product", s.product, "--role", "king")...)
 	if err := os.Chmod("admin.token", 0o644); err != nil {
 		t.Fatal(err)
 	}
-	fails(t, exitError, "can be read by others", admin("admin", "token", "--product", s.product)...)
+	fails(t, exit.Failure, "can be read by others", admin("admin", "token", "--product", s.product)...)
 	if err := os.WriteFile("admin.token", []byte("pfa_wrong"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod("admin.token", 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fails(t, exitAuth, "", admin("admin", "token", "--product", s.product)...)
+	fails(t, exit.Auth, "", admin("admin", "token", "--product", s.product)...)
 }

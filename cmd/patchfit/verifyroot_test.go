@@ -10,11 +10,9 @@ import (
 	"testing"
 	"time"
 
-	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
-
 	"github.com/patchfit/patchfit/attest"
-	"github.com/patchfit/patchfit/ledger/rekorv1"
-	"github.com/patchfit/patchfit/verify"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/verifying"
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/verify/verifytest"
 )
 
@@ -47,7 +45,7 @@ func TestVerifyRekorV1(t *testing.T) {
 			if criteria < 0 || check < criteria || !strings.HasSuffix(text, "\nverified") {
 				t.Errorf("%s", text)
 			}
-			a := answer[rootAnswer](t, args...)
+			a := answer[verifying.RootAnswer](t, args...)
 			r := a.Bundles[0]
 			if !a.Verified || a.Digest != artifact || len(a.Criteria) != 4 || !r.Verified || r.Reason != "" ||
 				r.Log.Rekor != 1 || r.Log.Kind != kind || r.Log.Version != version || r.Log.Index != 1001 || r.Log.TreeIndex != 1 ||
@@ -79,12 +77,12 @@ func TestVerifyRekorV2(t *testing.T) {
 	if text := ok(t, args...); !strings.Contains(text, "in a Rekor v2 log (hashedrekord 0.0.2)") {
 		t.Error(text)
 	}
-	r := answer[rootAnswer](t, args...).Bundles[0]
+	r := answer[verifying.RootAnswer](t, args...).Bundles[0]
 	if r.Log.Rekor != 2 || !r.Log.Integrated.IsZero() || r.Signed.IsZero() || r.Type != said.Type {
 		t.Errorf("%+v, log %+v", r, r.Log)
 	}
-	fails(t, exitUnproven, "NOT_LOGGED: canonicalizedBody is another entry", append([]string{"verify", string(said.About.Manifest), "--bundle", "pasted.json"}, flags...)...)
-	fails(t, exitUnproven, "SUBJECT_MISMATCH", append([]string{"verify", string(attest.DigestOf(nil)), "--bundle", "b.json"}, flags...)...)
+	fails(t, exit.Unproven, "NOT_LOGGED: canonicalizedBody is another entry", append([]string{"verify", string(said.About.Manifest), "--bundle", "pasted.json"}, flags...)...)
+	fails(t, exit.Unproven, "SUBJECT_MISMATCH", append([]string{"verify", string(attest.DigestOf(nil)), "--bundle", "b.json"}, flags...)...)
 }
 
 func keyPEM(k *attest.PublicKey) []byte {
@@ -138,24 +136,24 @@ func TestVerifyByRootRefuses(t *testing.T) {
 		{"no bundle", "torn", "CORRUPT (malformed)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			fails(t, exitUnproven, c.words, append([]string{"verify", "artifact"}, byKey(c.bundle)...)...)
+			fails(t, exit.Unproven, c.words, append([]string{"verify", "artifact"}, byKey(c.bundle)...)...)
 			o := cli(t, append([]string{"--format", "json", "verify", "artifact"}, byKey(c.bundle)...)...)
-			var a rootAnswer
+			var a verifying.RootAnswer
 			if err := json.Unmarshal([]byte(o.stdout), &a); err != nil || a.Verified || a.Bundles[0].Remedy == "" || a.Bundles[0].Log != nil {
 				t.Errorf("%v: %s", err, o.stdout)
 			}
 		})
 	}
 	root := []string{"--bundle", "hashedrekord.sigstore.json", "--trusted-root", "trusted_root.json"}
-	fails(t, exitUnproven, "SUBJECT_MISMATCH (other-artifact)", append([]string{"verify", "key.pem.pub"}, byKey("hashedrekord")...)...)
-	fails(t, exitUnproven, "SUBJECT_MISMATCH", append([]string{"verify", "key.pem.pub"}, byKey("dsse")...)...)
-	fails(t, exitUnproven, "UNTRUSTED_SIGNER (other-key)", append([]string{"verify", "artifact", "--key", "other.pem.pub"}, root...)...)
-	fails(t, exitUnproven, "UNTRUSTED_SIGNER (no-key)", append([]string{"verify", "artifact", "--certificate-identity", "a", "--certificate-oidc-issuer", "b"}, root...)...)
-	fails(t, exitNotFound, "NO_ATTESTATION", append([]string{"verify", "artifact", "--type", "base"}, byKey("dsse")...)...)
-	fails(t, exitUnproven, "trusted root artifact", "verify", "artifact", "--bundle", "dsse.sigstore.json", "--trusted-root", "artifact", "--key", "key.pem.pub")
-	fails(t, exitUnproven, "key artifact", "verify", "artifact", "--bundle", "dsse.sigstore.json", "--trusted-root", "trusted_root.json", "--key", "artifact")
+	fails(t, exit.Unproven, "SUBJECT_MISMATCH (other-artifact)", append([]string{"verify", "key.pem.pub"}, byKey("hashedrekord")...)...)
+	fails(t, exit.Unproven, "SUBJECT_MISMATCH", append([]string{"verify", "key.pem.pub"}, byKey("dsse")...)...)
+	fails(t, exit.Unproven, "UNTRUSTED_SIGNER (other-key)", append([]string{"verify", "artifact", "--key", "other.pem.pub"}, root...)...)
+	fails(t, exit.Unproven, "UNTRUSTED_SIGNER (no-key)", append([]string{"verify", "artifact", "--certificate-identity", "a", "--certificate-oidc-issuer", "b"}, root...)...)
+	fails(t, exit.NotFound, "NO_ATTESTATION", append([]string{"verify", "artifact", "--type", "base"}, byKey("dsse")...)...)
+	fails(t, exit.Unproven, "trusted root artifact", "verify", "artifact", "--bundle", "dsse.sigstore.json", "--trusted-root", "artifact", "--key", "key.pem.pub")
+	fails(t, exit.Unproven, "key artifact", "verify", "artifact", "--bundle", "dsse.sigstore.json", "--trusted-root", "trusted_root.json", "--key", "artifact")
 	// One that does not hold is not made up for by one that does.
-	fails(t, exitUnproven, "bad-promise", append([]string{"verify", string(artifact), "--bundle", "time.sigstore.json"}, byKey("dsse")...)...)
+	fails(t, exit.Unproven, "bad-promise", append([]string{"verify", string(artifact), "--bundle", "time.sigstore.json"}, byKey("dsse")...)...)
 }
 
 // withoutPromise writes a bundle the log vouches for no time of.
@@ -183,50 +181,5 @@ func withoutPromise(t *testing.T) {
 func TestVerifyByRootAsksForATime(t *testing.T) {
 	v1Home(t)
 	withoutPromise(t)
-	fails(t, exitUnproven, "NOT_LOGGED", append([]string{"verify", "artifact"}, byKey("timeless")...)...)
-}
-
-// The log's key has to be valid when a timestamp authority saw the signature.
-func TestLogKeyHasToCountAtThatTime(t *testing.T) {
-	artifact := v1Home(t)
-	withoutPromise(t)
-	w, err := (&rootFlags{file: "trusted_root.json", key: "key.pem.pub"}).read()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := newRootChecker(w, artifact)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile("timeless.sigstore.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := c.logs.Bundle(b, rekorv1.Want{Digest: artifact, Key: w.keyPEM})
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := func(year int) error {
-		return c.logKeyCounted(e, &sigstore.VerificationResult{VerifiedTimestamps: []sigstore.TimestampVerificationResult{{Timestamp: time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC)}}})
-	}
-	if err := seen(2024); err != nil {
-		t.Error(err)
-	}
-	if seen(2022) == nil {
-		t.Error("an entry counts that was seen before the log's key was valid")
-	}
-}
-
-// What the reasons of Rekor v1 evidence come to is said of each of them.
-func TestReasonsOfRekorV1(t *testing.T) {
-	for _, r := range rekorv1.Reasons() {
-		for _, byKey := range []bool{false, true} {
-			if got := reasonOf(r, byKey); got.Sentence() == "" || remedyFor(got) == "" || refused(got) != exitUnproven {
-				t.Errorf("%s comes to %s", r, got)
-			}
-		}
-	}
-	if reasonOf(rekorv1.OtherKey, false) != verify.NotLogged {
-		t.Error("a certificate that is not in the entry is called a wrong signer")
-	}
+	fails(t, exit.Unproven, "NOT_LOGGED", append([]string{"verify", "artifact"}, byKey("timeless")...)...)
 }

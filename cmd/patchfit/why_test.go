@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/patchfit/patchfit/host"
+	"github.com/patchfit/patchfit/internal/exit"
 )
 
 // enrol makes a host that runs the base in file, and returns its agent.
@@ -37,10 +38,10 @@ func TestWhyAndDecisions(t *testing.T) {
 		t.Errorf("why not to deny host A:\n%s", text)
 	}
 	o := cli(t, "why", b.Identity().Host, repository+":fix")
-	if o.code != exitDenied || !strings.Contains(o.stdout, "may not have") || !strings.Contains(o.stderr, "ENV_MISMATCH") || !strings.Contains(o.stderr+o.stdout, "-fshort-enums") {
+	if o.code != exit.Denied || !strings.Contains(o.stdout, "may not have") || !strings.Contains(o.stderr, "ENV_MISMATCH") || !strings.Contains(o.stderr+o.stdout, "-fshort-enums") {
 		t.Errorf("why to deny host B: exit code %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
-	fails(t, exitNotFound, "", "why", a.Identity().Host, repository+":none")
+	fails(t, exit.NotFound, "", "why", a.Identity().Host, repository+":none")
 	if text := ok(t, "audit", "decisions"); strings.Contains(text, "host-a") {
 		t.Errorf("a question was recorded as a decision:\n%s", text)
 	}
@@ -68,5 +69,5 @@ func TestWhyAndDecisions(t *testing.T) {
 	if text := ok(t, append(state, "--state", "suspended")...); !strings.Contains(text, "suspended") {
 		t.Errorf("suspended host:\n%s", text)
 	}
-	fails(t, exitDenied, "HOST_NOT_ACTIVE", "why", a.Identity().Host, ref)
+	fails(t, exit.Denied, "HOST_NOT_ACTIVE", "why", a.Identity().Host, ref)
 }

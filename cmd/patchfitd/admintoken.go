@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/auth"
 )
@@ -37,11 +38,11 @@ patchfit admin grant --role admin --product '*'.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "" {
 				if _, err := os.Lstat(output); err == nil {
-					return usage{hinted{fmt.Errorf("%s exists already", output), "name another file: nothing is overwritten"}}
+					return exit.BadUsage(fmt.Errorf("%s exists already", output), "name another file: nothing is overwritten")
 				}
 			}
 			if ttl < 0 || ttl%time.Second != 0 {
-				return usage{hinted{fmt.Errorf("--ttl %s is no time in whole seconds", ttl), "as in: --ttl 24h"}}
+				return exit.BadUsage(fmt.Errorf("--ttl %s is no time in whole seconds", ttl), "as in: --ttl 24h")
 			}
 			token, err := anotherAdmin(cmd.Context(), *config, name, ttl, cmd.ErrOrStderr())
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/auth"
 )
@@ -57,14 +58,14 @@ func TestAdminToken(t *testing.T) {
 	if records != 2 {
 		t.Errorf("%d principals in the journal, want 2", records)
 	}
-	if code, _, stderr := patchfitd(t, "admin-token", "--config", config); code != exitError || !strings.Contains(stderr, "in use by another patchfitd") {
+	if code, _, stderr := patchfitd(t, "admin-token", "--config", config); code != exit.Failure || !strings.Contains(stderr, "in use by another patchfitd") {
 		t.Errorf("while the server runs: exit code %d\n%s", code, stderr)
 	}
 	if err := h.close(); err != nil {
 		t.Error(err)
 	}
 	for _, args := range [][]string{{"-o", file}, {"--ttl", "-1h"}, {"--ttl", "1ms"}} {
-		if code, _, stderr := patchfitd(t, append([]string{"admin-token", "--config", config}, args...)...); code != exitUsage {
+		if code, _, stderr := patchfitd(t, append([]string{"admin-token", "--config", config}, args...)...); code != exit.Usage {
 			t.Errorf("%v: exit code %d\n%s", args, code, stderr)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/content/object"
@@ -21,7 +22,7 @@ func (h *house) blobs(ctx context.Context) (content.Backend, error) {
 		AccessKeyFile: c.AccessKeyFile, SecretKeyFile: c.SecretKeyFile, CAFile: c.CAFile,
 	}, &s3.Options{Log: h.logger})
 	if err != nil {
-		return nil, hinted{fmt.Errorf("opening the bucket: %w", err), "check storage.s3 in the configuration, and that the bucket is there"}
+		return nil, exit.Hint(fmt.Errorf("opening the bucket: %w", err), "check storage.s3 in the configuration, and that the bucket is there")
 	}
 	h.closers = append(h.closers, func() error { driver.Close(); return nil })
 	b, err := object.Open(ctx, driver)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/host"
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/keyfile"
 	"github.com/patchfit/patchfit/internal/strictjson"
 	"github.com/patchfit/patchfit/internal/term"
@@ -46,7 +47,7 @@ before the server: that is a part of it.`,
 			if len(args) == 1 {
 				return nil
 			}
-			return usage{hinted{fmt.Errorf("%d arguments, want the server's address", len(args)), "as in: patchfitd doctor https://registry.example:8443"}}
+			return exit.BadUsage(fmt.Errorf("%d arguments, want the server's address", len(args)), "as in: patchfitd doctor https://registry.example:8443")
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e.server = strings.TrimSuffix(args[0], "/")
@@ -64,7 +65,7 @@ before the server: that is a part of it.`,
 
 func (e examination) run(ctx context.Context, w io.Writer) error {
 	if e.format != "text" && e.format != "json" {
-		return usage{hinted{fmt.Errorf("--format %q is neither text nor json", e.format), "say --format json"}}
+		return exit.BadUsage(fmt.Errorf("--format %q is neither text nor json", e.format), "say --format json")
 	}
 	d, err := e.doctor()
 	if err != nil {
@@ -84,7 +85,7 @@ func (e examination) run(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	if failed > 0 {
-		return hinted{fmt.Errorf("%d of %d probes failed", failed, len(found)), "each says what to do about it"}
+		return exit.Hint(fmt.Errorf("%d of %d probes failed", failed, len(found)), "each says what to do about it")
 	}
 	return nil
 }
@@ -103,7 +104,7 @@ func (e examination) doctor() (*doctor.Doctor, error) {
 	}
 	nobody, err := api.New(e.server, &api.Options{TLSKey: e.tlsKey})
 	if err != nil {
-		return nil, usage{hinted{err, "as in: patchfitd doctor https://registry.example:8443"}}
+		return nil, exit.BadUsage(err, "as in: patchfitd doctor https://registry.example:8443")
 	}
 	return doctor.New(e.server, nobody.HTTP(), &o)
 }
@@ -112,10 +113,10 @@ func (e examination) doctor() (*doctor.Doctor, error) {
 func (e *examination) asHost(o *doctor.Options) error {
 	me, err := host.ReadIdentity(e.hostState)
 	if err != nil {
-		return hinted{err, "enrol one: patchfit-agent enroll"}
+		return exit.Hint(err, "enrol one: patchfit-agent enroll")
 	}
 	if me.Server != e.server {
-		return usage{hinted{fmt.Errorf("the host belongs to %s, and %s was named", me.Server, e.server), "name the host's server, or another host"}}
+		return exit.BadUsage(fmt.Errorf("the host belongs to %s, and %s was named", me.Server, e.server), "name the host's server, or another host")
 	}
 	signer, err := keyfile.LoadSigner(host.KeyFile(e.hostState))
 	if err != nil {
@@ -137,20 +138,20 @@ func (e examination) subject() (*spelling.Subject, error) {
 	const form = "as in: --probe lib/greet@sha256:HEX"
 	if e.probe == "" {
 		if e.file != "" {
-			return nil, usage{hinted{errors.New("--file without --probe"), form}}
+			return nil, exit.BadUsage(errors.New("--file without --probe"), form)
 		}
 		return nil, nil
 	}
 	name, digest, _ := strings.Cut(e.probe, "@")
 	if _, err := attest.ParseDigest(digest); err != nil {
-		return nil, usage{hinted{fmt.Errorf("--probe: %w", err), form}}
+		return nil, exit.BadUsage(fmt.Errorf("--probe: %w", err), form)
 	}
 	if _, err := reference.WithName(name); err != nil {
-		return nil, usage{hinted{fmt.Errorf("--probe: %.200q is no repository", name), form}}
+		return nil, exit.BadUsage(fmt.Errorf("--probe: %.200q is no repository", name), form)
 	}
 	if e.file != "" {
 		if _, err := attest.ParseDigest(e.file); err != nil {
-			return nil, usage{hinted{fmt.Errorf("--file: %w", err), "it is the digest of the one layer in the manifest"}}
+			return nil, exit.BadUsage(fmt.Errorf("--file: %w", err), "it is the digest of the one layer in the manifest")
 		}
 	}
 	return &spelling.Subject{Repository: name, Manifest: digest, File: e.file, Elsewhere: name}, nil

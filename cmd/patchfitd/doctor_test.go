@@ -14,6 +14,7 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/host"
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/keyfile"
 )
 
@@ -59,7 +60,7 @@ func TestDoctor(t *testing.T) {
 	state := stateOf(t, server)
 	code, stdout, stderr = patchfitd(t, append(args, "--format", "json", "--host-state", state)...)
 	var got diagnosis
-	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != exitError || got.Failed != 1 || got.Server != server || got.SchemaVersion != 1 {
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != exit.Failure || got.Failed != 1 || got.Server != server || got.SchemaVersion != 1 {
 		t.Errorf("as a host the server does not know: exit code %d, %v, %+v\n%s", code, err, got, stderr)
 	}
 	for _, f := range got.Probes {
@@ -108,14 +109,14 @@ func TestDoctorUsage(t *testing.T) {
 		"no such format":     {server, "--format", "xml"},
 		"another's host":     {server, "--host-state", stateOf(t, "http://127.0.0.1:2")},
 	} {
-		if code, stdout, stderr := patchfitd(t, append([]string{"doctor"}, args...)...); code != exitUsage || stdout != "" || !strings.Contains(stderr, "hint: ") {
+		if code, stdout, stderr := patchfitd(t, append([]string{"doctor"}, args...)...); code != exit.Usage || stdout != "" || !strings.Contains(stderr, "hint: ") {
 			t.Errorf("%s: exit code %d\n%s%s", name, code, stdout, stderr)
 		}
 	}
-	if code, stdout, _ := patchfitd(t, "doctor", server); code != exitError || !strings.HasPrefix(stdout, "FAIL  ready  (no answer: ") {
+	if code, stdout, _ := patchfitd(t, "doctor", server); code != exit.Failure || !strings.HasPrefix(stdout, "FAIL  ready  (no answer: ") {
 		t.Errorf("no server: exit code %d\n%s", code, stdout)
 	}
-	if code, _, stderr := patchfitd(t, "doctor", server, "--host-state", t.TempDir()); code != exitError || !strings.Contains(stderr, "not enrolled") {
+	if code, _, stderr := patchfitd(t, "doctor", server, "--host-state", t.TempDir()); code != exit.Failure || !strings.Contains(stderr, "not enrolled") {
 		t.Errorf("no host: exit code %d\n%s", code, stderr)
 	}
 }

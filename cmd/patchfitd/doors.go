@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/index"
 	"github.com/patchfit/patchfit/ledger/tsa"
@@ -127,7 +128,7 @@ func (h *house) tlsPin() (string, error) {
 	}
 	pair, err := tls.LoadX509KeyPair(h.config.TLS.Certificate, h.config.TLS.Key)
 	if err != nil {
-		return "", hinted{fmt.Errorf("reading the TLS key pair: %w", err), "check tls.certificate and tls.key in the configuration"}
+		return "", exit.Hint(fmt.Errorf("reading the TLS key pair: %w", err), "check tls.certificate and tls.key in the configuration")
 	}
 	leaf, err := x509.ParseCertificate(pair.Certificate[0])
 	if err != nil {

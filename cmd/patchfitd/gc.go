@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/registry/collect"
 	"github.com/patchfit/patchfit/registry/content"
@@ -33,7 +34,7 @@ func gcCommand(config *string) *cobra.Command {
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("grace") && grace <= 0 {
-				return usage{hinted{fmt.Errorf("a grace of %v is not above zero", grace), "as in: --grace 24h"}}
+				return exit.BadUsage(fmt.Errorf("a grace of %v is not above zero", grace), "as in: --grace 24h")
 			}
 			return gc(cmd.Context(), *config, collect.Run{Grace: grace, DryRun: dryRun}, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -100,7 +101,7 @@ func (h *house) tend(bytes *content.Store, alone func(func() error) error) error
 	c := &h.config.Registry
 	for i, r := range rules(c) {
 		if err := r.Check(); err != nil {
-			return hinted{fmt.Errorf("registry: retention rule %d: %w", i+1, err), "see docs/spec/registry.md, Retention"}
+			return exit.Hint(fmt.Errorf("registry: retention rule %d: %w", i+1, err), "see docs/spec/registry.md, Retention")
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())

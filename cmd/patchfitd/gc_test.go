@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/registry/content"
 )
@@ -62,7 +63,7 @@ func TestGC(t *testing.T) {
 		}
 	}
 	for _, args := range []string{"gc --grace 0s", "gc --grace -1h", "gc now"} {
-		if code := run(t.Context(), append(strings.Fields(args), "--config", config), io.Discard, io.Discard); code != exitUsage {
+		if code := run(t.Context(), append(strings.Fields(args), "--config", config), io.Discard, io.Discard); code != exit.Usage {
 			t.Errorf("%s: exit %d", args, code)
 		}
 	}
@@ -77,7 +78,7 @@ func TestGCOfARunningServer(t *testing.T) {
 	}
 	defer h.close()
 	var log bytes.Buffer
-	if code := run(t.Context(), []string{"gc", "--config", config}, io.Discard, &log); code != exitError || !strings.Contains(log.String(), "in use by another patchfitd") {
+	if code := run(t.Context(), []string{"gc", "--config", config}, io.Discard, &log); code != exit.Failure || !strings.Contains(log.String(), "in use by another patchfitd") {
 		t.Errorf("exit %d: %s", code, log.String())
 	}
 }

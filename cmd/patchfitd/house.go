@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/index"
@@ -91,7 +92,7 @@ func (h *house) path(part string) string { return filepath.Join(h.config.Data, p
 func (h *house) readConfig(path string) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return hinted{fmt.Errorf("reading the configuration: %w", err), "make one with: patchfitd init --config " + path}
+		return exit.Hint(fmt.Errorf("reading the configuration: %w", err), "make one with: patchfitd init --config "+path)
 	}
 	if h.config, err = serverconfig.Load(b); err != nil {
 		return fmt.Errorf("reading the configuration %s: %w", path, err)
@@ -113,11 +114,11 @@ func (h *house) readConfig(path string) error {
 func (h *house) lock() error {
 	f, err := os.OpenFile(h.path(lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return hinted{fmt.Errorf("opening the data directory: %w", err), "make it with: patchfitd init"}
+		return exit.Hint(fmt.Errorf("opening the data directory: %w", err), "make it with: patchfitd init")
 	}
 	h.closers = append(h.closers, f.Close)
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return hinted{fmt.Errorf("data directory %s is in use by another patchfitd", h.config.Data), "stop that one first"}
+		return exit.Hint(fmt.Errorf("data directory %s is in use by another patchfitd", h.config.Data), "stop that one first")
 	}
 	return nil
 }

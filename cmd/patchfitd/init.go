@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/keyfile"
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/ledger"
@@ -52,7 +53,7 @@ func initCommand(config *string) *cobra.Command {
 
 func initialise(ctx context.Context, configPath string, c *serverconfig.Config, stderr io.Writer) (token string, err error) {
 	if _, err := os.Lstat(configPath); err == nil {
-		return "", hinted{fmt.Errorf("%s exists already", configPath), "start with it: patchfitd serve --config " + configPath}
+		return "", exit.Hint(fmt.Errorf("%s exists already", configPath), "start with it: patchfitd serve --config "+configPath)
 	}
 	if err := absolute(&c.Data, &c.TLS.Certificate, &c.TLS.Key, &c.SitePolicy); err != nil {
 		return "", err
@@ -119,7 +120,7 @@ func emptyDir(dir string) error {
 		return fmt.Errorf("reading the data directory: %w", err)
 	}
 	if len(entries) > 0 {
-		return hinted{fmt.Errorf("data directory %s is not empty", dir), "name an empty one with --data, or move this one away"}
+		return exit.Hint(fmt.Errorf("data directory %s is not empty", dir), "name an empty one with --data, or move this one away")
 	}
 	return nil
 }

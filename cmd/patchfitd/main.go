@@ -8,7 +8,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +17,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
+
+	"github.com/patchfit/patchfit/internal/exit"
 )
 
 var version = "unknown" // set by the linker
@@ -32,41 +33,12 @@ func main() {
 	os.Exit(code)
 }
 
-// A hinted error carries a next step for a person.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h hinted) Unwrap() error { return h.error }
-
-// The exit codes (docs/spec/cli.md).
-const (
-	exitError = 1
-	exitUsage = 2
-)
-
-// usage marks an error as the command line's fault.
-type usage struct{ hinted }
-
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	fmt.Fprintln(stderr, "patchfitd: error:", err)
-	if u := (usage{}); errors.As(err, &u) {
-		fmt.Fprintln(stderr, "patchfitd: hint:", u.hint)
-		return exitUsage
-	}
-	if h := (hinted{}); errors.As(err, &h) {
-		fmt.Fprintln(stderr, "patchfitd: hint:", h.hint)
-	}
-	return exitError
+	return exit.Report(ctx, stderr, "patchfitd", root.ExecuteContext(ctx), nil)
 }
 
 func newRoot() *cobra.Command {
@@ -81,11 +53,11 @@ func newRoot() *cobra.Command {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return usage{hinted{fmt.Errorf("patchfitd has no command %q", args[0]), "one of: init, serve, doctor, gc, reindex, admin-token"}}
+			return exit.BadUsage(fmt.Errorf("patchfitd has no command %q", args[0]), "one of: init, serve, doctor, gc, reindex, admin-token")
 		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage{hinted{err, "see: " + cmd.CommandPath() + " --help"}}
+		return exit.BadUsage(err, "see: "+cmd.CommandPath()+" --help")
 	})
 	config := root.PersistentFlags().String("config", "/etc/patchfit/patchfitd.yaml", "configuration file")
 	root.AddCommand(initCommand(config), serveCommand(config), gcCommand(config), doctorCommand(), reindexCommand(config), adminTokenCommand(config))
@@ -97,5 +69,5 @@ func none(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return usage{hinted{fmt.Errorf("unexpected argument %q", args[0]), "see: " + cmd.CommandPath() + " --help"}}
+	return exit.BadUsage(fmt.Errorf("unexpected argument %q", args[0]), "see: "+cmd.CommandPath()+" --help")
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/keyfile"
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/ledger/notify"
@@ -24,7 +25,7 @@ func (h *house) notify() error {
 	}
 	n, err := notify.Open(c, &notify.Options{Logger: h.logger})
 	if err != nil {
-		return hinted{err, "see notifications in the configuration, and docs/spec/notifications.md"}
+		return exit.Hint(err, "see notifications in the configuration, and docs/spec/notifications.md")
 	}
 	h.closers = append(h.closers, n.Close)
 	return nil
@@ -38,7 +39,7 @@ func endpoint(n serverconfig.Notification) (notify.Endpoint, error) {
 	for _, file := range n.Secrets {
 		secret, err := keyfile.LoadSecret(file)
 		if err != nil {
-			return e, hinted{err, "make one with: (umask 077; openssl rand -hex 32 > " + file + ")"}
+			return e, exit.Hint(err, "make one with: (umask 077; openssl rand -hex 32 > "+file+")")
 		}
 		e.Secrets = append(e.Secrets, secret)
 	}

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/patchfit/patchfit/internal/manual"
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/manual/manualtest"
 )
 
@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "write the reference again")
 
 // TestReference holds docs/cli/patchfitd.md and man/patchfitd.1 to the program.
 func TestReference(t *testing.T) {
-	manualtest.Fresh(t, filepath.Join("..", ".."), newRoot(), manual.Exits()[:exitUsage+1], *update)
+	manualtest.Fresh(t, filepath.Join("..", ".."), newRoot(), exit.Codes(), *update)
 }
 
 func TestExamples(t *testing.T) { manualtest.Examples(t, newRoot) }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/ledger/index"
 )
@@ -47,7 +48,7 @@ func serve(ctx context.Context, configPath string, stdout, stderr io.Writer) (er
 	defer l.Close()
 	x, err := index.Open(h.path(indexFile))
 	if err != nil {
-		return hinted{fmt.Errorf("opening the index: %w", err), "it is only a projection: patchfitd reindex makes it again"}
+		return exit.Hint(fmt.Errorf("opening the index: %w", err), "it is only a projection: patchfitd reindex makes it again")
 	}
 	defer x.Close()
 	handler, err := h.doors(x, serverconfig.BaseURL(h.config, l.Addr().String()))
@@ -76,7 +77,7 @@ func (h *house) listen() (net.Listener, error) {
 	addr, ok := l.Addr().(*net.TCPAddr)
 	if h.config.TLS.Certificate == "" && (!ok || !addr.IP.IsLoopback()) {
 		l.Close()
-		return nil, hinted{fmt.Errorf("%s is not loopback and there is no TLS", h.config.Listen), "set tls.certificate and tls.key, or listen on 127.0.0.1"}
+		return nil, exit.Hint(fmt.Errorf("%s is not loopback and there is no TLS", h.config.Listen), "set tls.certificate and tls.key, or listen on 127.0.0.1")
 	}
 	return limited(l, h.config.Limits, h.logger), nil
 }
@@ -98,7 +99,7 @@ func (h *house) run(ctx context.Context, l net.Listener, handler http.Handler) e
 	case err := <-done:
 		return fmt.Errorf("serving: %w", err)
 	case <-h.journal.Dead():
-		err := hinted{fmt.Errorf("stopping: %w", h.journal.Err()), "look at the disk, then start again: nothing acknowledged is lost"}
+		err := exit.Hint(fmt.Errorf("stopping: %w", h.journal.Err()), "look at the disk, then start again: nothing acknowledged is lost")
 		return errors.Join(err, srv.Close())
 	case <-ctx.Done():
 	}

@@ -18,22 +18,6 @@ type Exit struct {
 	Meaning string
 }
 
-// Exits are the exit codes of all programs. docs/spec/cli.md promises them and
-// says more.
-func Exits() []Exit {
-	return []Exit{
-		{"0", "ok"},
-		{"1", "error: nothing below fits"},
-		{"2", "usage: the command line cannot be run as it is"},
-		{"3", "denied by policy"},
-		{"4", "authentication required"},
-		{"5", "not found"},
-		{"6", "verification failed"},
-		{"7", "contested: trusted statements disagree"},
-		{"8", "partial success"},
-	}
-}
-
 // verbs returns the commands below root that do something, or say something
 // of those below them, in the order of their names. What cobra adds is left out.
 func verbs(root *cobra.Command) []*cobra.Command {

@@ -338,6 +338,12 @@ func (s *store) push(w http.ResponseWriter, r *http.Request, part, name string) 
 	}
 }
 
+// place is where in the log a bundle's entry is: what comes after its revocation
+// is refused.
+func place(b *attest.Bundle) int64 {
+	return b.Sigstore.GetVerificationMaterial().GetTlogEntries()[0].GetLogIndex()
+}
+
 func (s *store) putManifest(w http.ResponseWriter, body []byte, name string) {
 	m := parse(body)
 	needs := append([]ociDescriptor{m.Config}, m.Layers...)
@@ -354,7 +360,7 @@ func (s *store) putManifest(w http.ResponseWriter, body []byte, name string) {
 	if m.ArtifactType == attest.ArtifactBundle && len(s.revoked) > 0 {
 		if b, err := attest.ParseBundle(s.blobs[m.Layers[0].Digest]); err == nil {
 			for _, raw := range s.revoked {
-				if r, err := attest.ParseBundle(raw); err == nil && r.Statement.Subjects[0].Digest == b.Statement.Subjects[0].Digest {
+				if r, err := attest.ParseBundle(raw); err == nil && r.Statement.Subjects[0].Digest == b.Statement.Subjects[0].Digest && place(r) < place(b) {
 					api.WriteOCIError(w, api.Errorf(403, "DENIED", "REVOKED: subject %s is revoked", b.Statement.Subjects[0].Digest).Hint("use another"))
 					return
 				}

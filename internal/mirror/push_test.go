@@ -158,8 +158,9 @@ func TestPushInterruptedAtEveryRequestResumes(t *testing.T) {
 	}
 }
 
-// What is revoked is revoked before anything else comes, and its statements
-// are skipped by name.
+// What is revoked is revoked before anything else comes. What was said of it
+// before comes all the same, so that a host is told what it is told at the
+// source; what was said after is skipped by name.
 func TestPushRevokesFirst(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t)
@@ -172,8 +173,40 @@ func TestPushRevokesFirst(t *testing.T) {
 	if x.puts[0] != "revoke" || p.Revocations != 1 {
 		t.Errorf("the first thing sent is %s", x.puts[0])
 	}
-	if len(p.Skipped) != 2 || p.Skipped[0].Refusal.Reason != verify.Revoked {
+	if len(p.Skipped) != 0 || len(x.manifests) != len(o.manifests) {
+		t.Errorf("skipped %+v, %d of %d manifests", p.Skipped, len(x.manifests), len(o.manifests))
+	}
+	late := o.say(o.world.Said()[0])
+	o.attach(o.world.PatchManifest, late)
+	o.mustPull(path)
+	p, err = push(t.Context(), t, path, newTarget(t, o.envelope))
+	must(t, err)
+	if len(p.Skipped) != 1 || p.Skipped[0].Bundle != attest.DigestOf(late) || p.Skipped[0].Refusal.Reason != verify.Revoked {
 		t.Errorf("skipped %+v", p.Skipped)
+	}
+}
+
+// A mirror of one base carries the revocation of a patch it does not hold, with
+// its entry in the log, and brings it into the next server.
+func TestRevocationsOfWhatIsNotHeldComeAlong(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t)
+	o.revoke(attest.RevokeSubject, o.world.PatchManifest)
+	path := filepath.Join(t.TempDir(), "m.tar")
+	p, err := mirror.Pull(t.Context(), o.source(), []mirror.Want{{Repository: repo, Reference: "base"}}, path, nil)
+	must(t, err)
+	held := p.Record.Repositories[0]
+	if slices.ContainsFunc(held.Manifests, func(d mirror.Descriptor) bool { return d.Digest == o.world.PatchManifest }) {
+		t.Fatal("the patch is in it")
+	}
+	if len(held.Revocations) != 1 || p.Report.Repositories[0].Revocations != 1 || p.Report.Entries != 5 {
+		t.Errorf("%d revocations, %d log entries", len(held.Revocations), p.Report.Entries)
+	}
+	x := newTarget(t, o.envelope)
+	pushed, err := push(t.Context(), t, path, x)
+	must(t, err)
+	if pushed.Revocations != 1 || len(x.revoked) != 1 || x.manifests[o.world.PatchManifest] != nil {
+		t.Errorf("%+v", pushed)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
@@ -302,29 +303,50 @@ func TestBaseFirst(t *testing.T) {
 	}
 }
 
+// TestRevokedOnArrival: what was revoked before it was said is refused. What was
+// said before it was revoked is history: it comes in, and denies by its revocation.
 func TestRevokedOnArrival(t *testing.T) {
-	for name, revoke := range map[string]func(y *yard, w *verifytest.World){
-		"patch":       func(y *yard, w *verifytest.World) { y.RevokeIt(attest.RevokeSubject, w.PatchManifest) },
-		"key":         func(y *yard, _ *verifytest.World) { y.RevokeIt(attest.RevokeKey, y.Signer("patch").Key.ID()) },
-		"environment": func(y *yard, w *verifytest.World) { y.RevokeIt(attest.RevokeEnvironment, w.Patch.Environment) },
+	for name, c := range map[string]struct {
+		said   string
+		about  func(w *verifytest.World) attest.Digest
+		revoke func(y *yard, w *verifytest.World)
+	}{
+		"patch":       {"livepatch", patchOf, func(y *yard, w *verifytest.World) { y.RevokeIt(attest.RevokeSubject, w.PatchManifest) }},
+		"key":         {"livepatch", patchOf, func(y *yard, _ *verifytest.World) { y.RevokeIt(attest.RevokeKey, y.Signer("patch").Key.ID()) }},
+		"environment": {"livepatch", patchOf, func(y *yard, w *verifytest.World) { y.RevokeIt(attest.RevokeEnvironment, w.Patch.Environment) }},
+		"builder image": {"builder provenance", func(w *verifytest.World) attest.Digest { return w.Builder },
+			func(y *yard, w *verifytest.World) { y.RevokeIt(attest.RevokeBuilder, w.Builder) }},
 	} {
-		y := newYard(t)
-		w := y.World("one")
-		y.base(w)
-		bundle := y.Say(y.named(w, "livepatch"))
-		if _, err := y.put(y.carrier(bundle, w.PatchManifest)); err != nil {
-			t.Fatalf("%s: before: %v", name, err)
+		for _, pause := range []time.Duration{0, time.Second} { // within one second the log tells what came first
+			y := newYard(t)
+			w := y.World("one")
+			y.base(w)
+			before := y.Say(y.named(w, c.said))
+			y.Authority.Now = y.Authority.Now.Add(pause)
+			c.revoke(y, w)
+			y.Authority.Now = y.Authority.Now.Add(pause)
+			after := y.Say(y.named(w, c.said))
+			if got, err := y.put(y.carrier(before, c.about(w))); err != nil || !got.Bundle.Counts {
+				t.Errorf("%s: what was said before it was revoked, and came later: %v", name, err)
+			}
+			_, err := y.put(y.carrier(after, c.about(w)))
+			refused(t, name, err, verify.Revoked, "the test says so")
 		}
-		revoke(y, w)
-		_, err := y.put(y.carrier(bundle, w.PatchManifest))
-		refused(t, name, err, verify.Revoked, "the test says so")
 	}
+}
+
+func patchOf(w *verifytest.World) attest.Digest { return w.PatchManifest }
+
+// A payload that is revoked is refused however often it is signed again.
+func TestRevokedPayloadSignedAgain(t *testing.T) {
 	y := newYard(t)
 	w := y.World("one")
-	bundle := y.Say(y.named(w, "builder provenance"))
-	y.RevokeIt(attest.RevokeBuilder, w.Builder)
-	_, err := y.put(y.carrier(bundle, w.Builder))
-	refused(t, "builder image", err, verify.Revoked)
+	y.base(w)
+	s := y.named(w, "livepatch")
+	statement := y.Statement(s.Type, s.About.Manifest, s.About.File, s.Predicate)
+	y.RevokeIt(attest.RevokePayload, attest.DigestOf(statement))
+	_, err := y.put(y.carrier(y.Bundle(statement, y.Signer(string(s.Role))), w.PatchManifest))
+	refused(t, "payload", err, verify.Revoked)
 }
 
 // TestUnknownTypesAreKept: what this version does not know is kept when a

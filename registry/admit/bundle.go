@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -132,11 +133,15 @@ func (s said) ofThisProduct() error {
 	return nil
 }
 
-// notRevoked refuses what would be revoked the moment it came in.
+// notRevoked refuses what was revoked before it was said. What was said before
+// is history, and comes in revoked: a server that gets it late, as a mirror
+// does, denies with the revocation's words, and not because it knows nothing.
 func (s said) notRevoked() error {
 	var all []*verify.Evidence
 	for _, r := range s.admitter.state.Revocations(s.subject.Repository) {
-		all = append(all, r.Evidence)
+		if !before(s.evidence, r.Evidence) {
+			all = append(all, r.Evidence)
+		}
 	}
 	by := policy.NewRevocations(s.trust, all)
 	for _, named := range s.names() {
@@ -146,6 +151,12 @@ func (s said) notRevoked() error {
 		}
 	}
 	return nil
+}
+
+// before reports whether a was said before b, by their proven times; within one
+// second, by their places in the log.
+func before(a, b *verify.Evidence) bool {
+	return cmp.Or(a.Time().Compare(b.Time()), cmp.Compare(a.LogIndex(), b.LogIndex())) < 0
 }
 
 type naming struct {

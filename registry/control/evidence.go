@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -281,6 +282,10 @@ func (c *call) why() (answer, error) {
 		}
 	}
 	view, ok := c.s.State.View(h.ID, q["repository"], d, time.Now())
+	if by := c.s.State.Condemned(q["repository"], d); by != nil && !ok {
+		r := verify.As[attest.Revocation](by)
+		return nil, api.Errorf(http.StatusForbidden, string(verify.Revoked), "manifest %s is not here, and revoked by %s %s: %s", d, r.Kind, r.Digest, r.Reason).Hint("%s", verify.Revoked.Remedy())
+	}
 	if !ok {
 		return nil, notFound("no manifest %s in %s", d, q["repository"])
 	}

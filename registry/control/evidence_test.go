@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -100,6 +101,25 @@ func TestRevocations(t *testing.T) {
 		list, err := host.Revocations(ctx(), s.Product.ID)
 		if err != nil || list.Count != 1 || len(list.Bundles) != 1 || !bytes.Equal(list.Bundles[0], bundle) {
 			t.Errorf("revocations: %d, error %v", list.Count, err)
+		}
+	})
+}
+
+// TestWhyNotWhatIsRevokedAndNotHere: a server that only heard of the revocation
+// says so.
+func TestWhyNotWhatIsRevokedAndNotHere(t *testing.T) {
+	stage(t, statetest.New, func(t *testing.T, s *scene) {
+		id, key := s.enrol(t, "a")
+		elsewhere := attest.DigestOf([]byte("a patch this server never had"))
+		ask := func() error {
+			_, err := s.as(id, key).Why(ctx(), id, s.Product.Repository, string(elsewhere))
+			return err
+		}
+		wantError(t, "before", ask(), 404, api.CodeNotFound)
+		s.RevokeIt(attest.RevokeSubject, elsewhere)
+		wantError(t, "after", ask(), 403, "REVOKED")
+		if err := ask(); !strings.Contains(err.Error(), "the test says so") {
+			t.Errorf("the reason is not told: %v", err)
 		}
 	})
 }

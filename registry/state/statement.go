@@ -231,6 +231,21 @@ func (s *State) Revocations(repository string) []StoredEvidence {
 	return s.stored(repository, func(st *statement) bool { return st.Type == attest.TypeRevocation })
 }
 
+// Condemned returns the revocation of a manifest itself that is in effect in a
+// repository's product, whether the manifest is there or not; nil: there is none.
+func (s *State) Condemned(repository string, manifest attest.Digest) *verify.Evidence {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(repository)
+	if repo == nil || !s.ready {
+		return nil
+	}
+	return cmp.Or(
+		repo.revoked.By(repo.product, attest.RevokeSubject, manifest),
+		repo.revoked.By(repo.product, attest.RevokeBuilder, manifest),
+	)
+}
+
 // Admitted returns the bundle in a repository, if it was admitted there.
 func (s *State) Admitted(repository string, bundle attest.Digest) (StoredEvidence, bool) {
 	s.mu.RLock()

@@ -19,6 +19,7 @@ var may = map[string][]string{
 	"internal/manual":            {},
 	"internal/manual/manualtest": {"internal/manual"},
 	"internal/pace":              {},
+	"internal/exit":              {"internal/manual", "internal/term", "ledger", "registry/api", "verify"},
 	"internal/serverconfig":      {"internal/strictjson"},
 	"internal/config":            {"internal/keyfile", "internal/strictjson", "attest", "registry/assertion", "registry/api"},
 	"internal/publish":           {"internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "registry/api", "build"},
@@ -65,16 +66,29 @@ var may = map[string][]string{
 	"host":  {"internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "verify", "policy", "registry/api", "registry/assertion"},
 	"web":   {"internal/strictjson", "attest", "ledger", "ledger/index"},
 
+	"cmd/patchfit/internal/shell":      {"internal/config", "internal/exit", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "registry/api"},
+	"cmd/patchfit/internal/identity":   {"internal/config", "internal/exit", "internal/keyfile", "attest", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/trust":      {"internal/exit", "internal/strictjson", "attest", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/admin":      {"internal/config", "internal/exit", "internal/keyfile", "registry/api", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/env":        {"internal/exit", "internal/publish", "attest", "build", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/publishing": {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "registry/api", "build", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/verifying":  {"internal/exit", "internal/publish", "internal/term", "attest", "ledger", "ledger/rekorv1", "verify", "policy", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/browse":     {"internal/exit", "internal/publish", "internal/term", "attest", "verify", "registry/api", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/verifying"},
+	"cmd/patchfit/internal/mirroring":  {"internal/config", "internal/exit", "internal/mirror", "internal/term", "attest", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/trust"},
+	"cmd/patchfit/internal/audit":      {"internal/config", "internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "registry/api", "cmd/patchfit/internal/shell"},
+
 	"deploy":      {},
 	"test/arch":   {},
 	"test/report": {},
 }
 
 // wires are the packages that know all rooms: programs and what drives them.
+// The rooms a program has of its own are in the table, as others are.
 var wires = []string{"cmd/", "test/bench", "test/demo"}
 
 func wiring(dir string) bool {
-	return slices.ContainsFunc(wires, func(w string) bool { return strings.HasPrefix(dir, w) })
+	_, room := may[dir]
+	return !room && slices.ContainsFunc(wires, func(w string) bool { return strings.HasPrefix(dir, w) })
 }
 
 // misplaced complains of packages without a place and imports that are not

@@ -1,0 +1,47 @@
+package shell
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/exit"
+	"github.com/patchfit/patchfit/internal/keyfile"
+)
+
+// LoadKey reads the private key file that a person named.
+func LoadKey(path string) (crypto.Signer, error) {
+	k, err := keyfile.LoadSigner(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, exit.Hint(fmt.Errorf("there is no key file %s", path), "make one: patchfit keygen --output "+path)
+	}
+	return k, err
+}
+
+// PublicOf returns the public key of a private key file.
+func PublicOf(path string) (*attest.PublicKey, error) {
+	s, err := keyfile.LoadSigner(path)
+	if err != nil {
+		return nil, err
+	}
+	return attest.NewPublicKey(s.Public())
+}
+
+// ReadPublic reads a public key, or takes it from a private key file.
+func ReadPublic(path string) (*attest.PublicKey, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading a public key: %w", err)
+	}
+	key, err := attest.ParsePublicKeyPEM(b)
+	if err == nil {
+		return key, nil
+	}
+	if own, ownErr := PublicOf(path); ownErr == nil {
+		return own, nil
+	}
+	return nil, exit.Hint(fmt.Errorf("reading a public key from %s: %w", path, err), "patchfit keygen writes them, as FILE.pub")
+}
