@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/api"
-	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/state"
 )
 
@@ -76,7 +74,7 @@ func (s *blobs) ServeBlob(ctx context.Context, _ http.ResponseWriter, r *http.Re
 		return x.refuse(s.noBlob(dgst)) // taken away since it was looked up: no damage
 	}
 	if err != nil {
-		return x.unreadable(known.Digest, err)
+		return x.refuseFor(&unreadError{known.Digest, err})
 	}
 	defer b.Close()
 	blobHeader(x.answer.Header(), string(dgst))
@@ -90,20 +88,6 @@ func blobHeader(h http.Header, named string) {
 	h.Set("Content-Disposition", "attachment")
 	h.Set("Docker-Content-Digest", named)
 	h.Set("Etag", `"`+named+`"`)
-}
-
-// unreadable makes an error of stored bytes the answer, and damage an alarm.
-func (x *exchange) unreadable(d attest.Digest, err error) error {
-	if isDamage(err) {
-		x.registry.Logger.Error("stored bytes are damaged", "repository", x.repository, "digest", d, "error", err)
-		return x.refuse(damaged(d))
-	}
-	return x.refuseFor(err)
-}
-
-// isDamage reports whether bytes that a record says are there are not.
-func isDamage(err error) bool {
-	return errors.Is(err, content.ErrDamaged) || errors.Is(err, content.ErrNotFound)
 }
 
 // Delete takes a blob out of the repository that no manifest there needs.
@@ -217,5 +201,9 @@ type linked struct {
 
 // File returns the bytes of a blob of at most limit bytes.
 func (l linked) File(d attest.Digest, limit int64) ([]byte, error) {
-	return l.repo.registry.Content.Read(l.ctx, d, limit)
+	b, err := l.repo.registry.Content.Read(l.ctx, d, limit)
+	if err != nil {
+		return nil, &unreadError{d, err}
+	}
+	return b, nil
 }

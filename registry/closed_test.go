@@ -113,15 +113,15 @@ type tomorrow interface {
 	Copy(ctx context.Context, dgst digest.Digest, to io.Writer) error
 }
 
-// store is one that has it, around ours.
-type store struct{ distribution.BlobStore }
+// copier is one that has it, around ours.
+type copier struct{ distribution.BlobStore }
 
-func (store) Copy(context.Context, digest.Digest, io.Writer) error { return nil }
+func (copier) Copy(context.Context, digest.Digest, io.Writer) error { return nil }
 
 // TestTomorrow: a method that distribution adds to what we wrap is not there on
 // our wrapper.
 func TestTomorrow(t *testing.T) {
-	var inner distribution.BlobStore = store{closedBlobs{}}
+	var inner distribution.BlobStore = copier{closedBlobs{}}
 	if _, ok := inner.(tomorrow); !ok {
 		t.Fatal("the test expects a store of tomorrow")
 	}

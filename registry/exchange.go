@@ -204,6 +204,7 @@ func (x *exchange) refuse(e *api.Error) error {
 func (x *exchange) refuseFor(err error) error {
 	var refusal *verify.Refusal
 	var missing *admit.MissingError
+	var unread *unreadError
 	var e *api.Error
 	switch {
 	case errors.As(err, &e):
@@ -218,15 +219,11 @@ func (x *exchange) refuseFor(err error) error {
 		return x.refuse(invalid(codeNoPart, "%v", missing).Hint("push it before the manifest"))
 	case errors.Is(err, content.ErrFull):
 		return x.refuse(full())
+	case errors.As(err, &unread):
+		return x.refuse(x.unread(unread))
 	}
 	x.registry.Logger.Error("answering failed", "route", x.route, "repository", x.repository, "error", err)
 	return x.refuse(internal())
-}
-
-// damaged is for bytes that are not what they were.
-func damaged(d attest.Digest) *api.Error {
-	return api.Errorf(http.StatusInternalServerError, string(verify.Corrupt), "%s: the stored bytes of %s are not the ones with this digest", verify.Corrupt, d).
-		Hint("tell the server's admin: they changed where they are stored")
 }
 
 // unrecorded is for facts that the journal did not take.

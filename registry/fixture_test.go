@@ -47,6 +47,7 @@ type server struct {
 	gate *gate.Gate
 	oci  *registry.Registry
 
+	disk    *faultyDisk
 	journal *faultyJournal
 	client  http.RoundTripper // sends what the test asks
 
@@ -83,8 +84,9 @@ func (s *server) start() {
 	if err != nil {
 		s.t.Fatalf("opening the content: %v", err)
 	}
+	s.disk = &faultyDisk{Backend: disk}
 	r, err := registry.New(registry.Config{
-		Content: content.New(disk, nil), State: s.State, Gate: s.gate, Admit: admit.New(s.State), Store: s.Blobs,
+		Content: content.New(s.disk, nil), State: s.State, Gate: s.gate, Admit: admit.New(s.State), Store: s.Blobs,
 		Journal: s.journal, Logger: slog.New(slog.NewTextHandler(s.logs, nil)),
 	})
 	if err != nil {

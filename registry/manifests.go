@@ -42,8 +42,7 @@ func (s *manifests) Get(ctx context.Context, dgst digest.Digest, _ ...distributi
 	}
 	raw, err := s.registry.bodies.get(d)
 	if err != nil {
-		x.registry.Logger.Error("stored bytes are damaged", "repository", x.repository, "digest", d, "error", err)
-		return nil, x.refuse(damaged(d))
+		return nil, x.refuseFor(&unreadError{d, err})
 	}
 	got, _, err := distribution.UnmarshalManifest(m.MediaType, raw)
 	if err != nil {

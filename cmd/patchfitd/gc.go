@@ -146,7 +146,7 @@ func (h *house) collectOnce(ctx context.Context, k *collect.Collector) {
 func (h *house) scrubOnce(ctx context.Context, s *scrub.Scrubber) {
 	r, err := s.Scrub(ctx)
 	_, found := s.Last()
-	h.logger.Info("scrubbing is done", "objects", r.Objects, "bytes", r.Bytes, "damaged", r.Damaged,
+	h.logger.Info("scrubbing is done", "objects", r.Objects, "bytes", r.Bytes, "damaged", r.Damaged, "unread", r.Unread,
 		"damagedSinceStart", found, "complete", err == nil)
 	if err != nil && ctx.Err() == nil {
 		h.logger.Error("scrubbing failed", "error", err)

@@ -5,6 +5,7 @@ package scrub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/ledger/store"
 	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/state"
 )
@@ -49,6 +51,7 @@ type Result struct {
 	Objects int       // read, and bytes of those
 	Bytes   int64
 	Damaged int // of the objects
+	Unread  int // of the objects: whether they are whole is not known
 }
 
 // A Scrubber scrubs from one goroutine at a time.
@@ -209,9 +212,23 @@ func (p *pass) note(repository string, d attest.Digest, size int64, err error) e
 	}
 	p.result.Objects++
 	p.result.Bytes += size
-	if err != nil {
+	switch {
+	case err == nil:
+	case isDamage(err):
 		p.result.Damaged++
 		p.logger.Error("stored bytes are damaged", "repository", repository, "digest", d, "error", err)
+	default: // no files left, a disk that does not answer: the next scrubbing finds out
+		p.result.Unread++
+		p.logger.Warn("stored bytes could not be read", "repository", repository, "digest", d, "error", err)
 	}
 	return nil
+}
+
+func isDamage(err error) bool {
+	for _, damage := range []error{content.ErrDamaged, content.ErrNotFound, store.ErrCorrupt, store.ErrNotFound} {
+		if errors.Is(err, damage) {
+			return true
+		}
+	}
+	return false
 }

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/content"
@@ -130,6 +132,29 @@ func TestEvidenceIsScrubbed(t *testing.T) {
 	s.Blobs.Damage(bundle, []byte("{}"))
 	if r, err := s.scrubber(0).Scrub(t.Context()); err != nil || r.Damaged != before.Damaged+1 {
 		t.Errorf("%+v and then %+v, %v", before, r, err)
+	}
+}
+
+// TestUnreadIsNotDamaged: what cannot be read for a while raises no alarm, and is
+// not told as whole either.
+func TestUnreadIsNotDamaged(t *testing.T) {
+	s := newShelf(t)
+	d := s.push([]byte("file"), repo)
+	s.PutManifest(statetest.Manifest("application/vnd.example", attest.File{Digest: d, Size: 4}, ""))
+	s.push([]byte("{}"), repo)
+	if err := os.Remove(s.file(d)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(s.file(d), s.file(d)); err != nil { // ELOOP
+		t.Fatal(err)
+	}
+	s.Blobs.FailReads(unix.EMFILE)
+	r, err := s.scrubber(0).Scrub(t.Context())
+	if err != nil || r.Damaged != 0 || r.Unread != 2 || r.Objects != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if l := s.log.String(); strings.Contains(l, "damaged") || !strings.Contains(l, "digest="+string(d)) {
+		t.Errorf("the log:\n%s", l)
 	}
 }
 

@@ -79,7 +79,7 @@ func TestApplyRefuses(t *testing.T) {
 // admins are records that follow from what admins do.
 func (h *wreck) admins() []refusal {
 	return []refusal{
-		{"policy not stored", ledger.KindTrustPolicy, ledger.TrustPolicyAccepted{Version: 2, Envelope: h.unknown}, "not in the store"},
+		{"policy not stored", ledger.KindTrustPolicy, ledger.TrustPolicyAccepted{Version: 2, Envelope: h.unknown}, "not in the ledger store"},
 		{"policy of the same version", ledger.KindTrustPolicy, ledger.TrustPolicyAccepted{Version: 1, Envelope: h.Put(h.Policy(1, h.Product))}, "version"},
 		{"policy by other roots", ledger.KindTrustPolicy, ledger.TrustPolicyAccepted{Version: 2, Envelope: h.Put(otherRoots(h))}, "root"},
 		{"policy of another version than recorded", ledger.KindTrustPolicy, ledger.TrustPolicyAccepted{Version: 3, Envelope: h.Put(h.Policy(2, h.Product))}, "the record says 3"},
@@ -130,7 +130,7 @@ func (h *wreck) hosts(stranger statetest.Key) []refusal {
 		{"known host with another key", ledger.KindHost, h.enrolled(func(b *ledger.HostEnrolled) { b.Host, b.Token = h.host, "" }), "key of a host"},
 		{"host back from revoked", ledger.KindHost, h.enrolled(func(b *ledger.HostEnrolled) { b.Host, b.Token = h.revoked, "" }), "for good"},
 		{"record of nobody", ledger.KindHostRecord, ledger.HostRecorded{Host: "x", Sequence: 6, Envelope: h.unknown}, "not known"},
-		{"record not stored", ledger.KindHostRecord, ledger.HostRecorded{Host: h.host, Sequence: 6, Envelope: h.unknown}, "not in the store"},
+		{"record not stored", ledger.KindHostRecord, ledger.HostRecorded{Host: h.host, Sequence: 6, Envelope: h.unknown}, "not in the ledger store"},
 		{"record by a stranger", ledger.KindHostRecord, recorded(6, h.RecordEnvelope(h.host, stranger, next)), "BAD_SIGNATURE"},
 		{"record of another host", ledger.KindHostRecord, recorded(6, h.RecordEnvelope(h.revoked, h.key, next)), "SUBJECT_MISMATCH"},
 		{"record of the same sequence", ledger.KindHostRecord, recorded(5, h.RecordEnvelope(h.host, h.key, stale)), "sequence 5"},
@@ -148,13 +148,13 @@ func (h *wreck) registry() []refusal {
 		return b
 	}
 	return []refusal{
-		{"manifest not stored", ledger.KindManifest, ledger.ManifestPut{Repository: repo, Digest: h.unknown, MediaType: state.MediaManifest}, "not in the store"},
+		{"manifest not stored", ledger.KindManifest, ledger.ManifestPut{Repository: repo, Digest: h.unknown, MediaType: state.MediaManifest}, "not in the ledger store"},
 		{"manifest that is none", ledger.KindManifest, ledger.ManifestPut{Repository: repo, Digest: h.Put([]byte("{}")), MediaType: state.MediaManifest}, "schemaVersion"},
 		{"manifest of no repository", ledger.KindManifest, ledger.ManifestPut{Repository: "x", Digest: w.BaseManifest, MediaType: state.MediaManifest}, "not known"},
 		{"tag of nothing", ledger.KindTag, ledger.TagMoved{Repository: repo, Tag: "x", Digest: h.unknown}, "not known"},
 		{"delete of nothing", ledger.KindDelete, ledger.Deleted{Repository: repo, Digest: h.unknown}, "not known"},
 		{"delete of both", ledger.KindDelete, ledger.Deleted{Repository: repo, Digest: w.BaseManifest, Tag: "x"}, "not both"},
-		{"bundle not stored", ledger.KindStatement, admitted(func(b *ledger.StatementAdmitted) { b.Bundle = h.unknown }), "not in the store"},
+		{"bundle not stored", ledger.KindStatement, admitted(func(b *ledger.StatementAdmitted) { b.Bundle = h.unknown }), "not in the ledger store"},
 		{"bundle about another manifest", ledger.KindStatement, admitted(func(b *ledger.StatementAdmitted) { b.Subject = w.BaseManifest }), "SUBJECT_MISMATCH"},
 		{"bundle about an unknown manifest", ledger.KindStatement, admitted(func(b *ledger.StatementAdmitted) { b.Subject = h.unknown }), "not known"},
 		{"bundle of another type", ledger.KindStatement, admitted(func(b *ledger.StatementAdmitted) { b.Type = attest.TypeBase }), "the record says"},

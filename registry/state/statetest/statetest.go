@@ -24,6 +24,7 @@ import (
 	"github.com/patchfit/patchfit/internal/fileid"
 	"github.com/patchfit/patchfit/internal/strictjson"
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/store"
 	"github.com/patchfit/patchfit/policy"
 	"github.com/patchfit/patchfit/registry/state"
 	"github.com/patchfit/patchfit/verify/verifytest"
@@ -68,7 +69,29 @@ type Blobs struct {
 	m        map[attest.Digest][]byte
 	versions map[attest.Digest]uint64
 	// Err is what Put fails with; nil: it does not fail.
-	Err error
+	Err     error
+	readErr error
+}
+
+// FailReads has Get and Identity fail with err, as a disk does that cannot be
+// read for a while; nil: they do not.
+func (b *Blobs) FailReads(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.readErr = err
+}
+
+// found returns the bytes of d, changed or not, with the errors of the real
+// store. mu is held.
+func (b *Blobs) found(d attest.Digest) ([]byte, error) {
+	if b.readErr != nil {
+		return nil, fmt.Errorf("reading %s: %w", d, b.readErr)
+	}
+	data, ok := b.m[d]
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", d, store.ErrNotFound)
+	}
+	return data, nil
 }
 
 // Put stores b.
@@ -95,19 +118,23 @@ func (b *Blobs) set(d attest.Digest, data []byte) {
 func (b *Blobs) Identity(d attest.Digest) (fileid.Identity, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, ok := b.m[d]; !ok {
-		return fileid.Identity{}, fmt.Errorf("%s: not in the store", d)
+	data, err := b.found(d)
+	if err != nil {
+		return fileid.Identity{}, err
 	}
-	return fileid.Identity{Inode: b.versions[d], Size: int64(len(b.m[d])), Changed: 1}, nil
+	return fileid.Identity{Inode: b.versions[d], Size: int64(len(data)), Changed: 1}, nil
 }
 
 // Get returns bytes, hashed again.
 func (b *Blobs) Get(d attest.Digest) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	data, ok := b.m[d]
-	if !ok || attest.DigestOf(data) != d {
-		return nil, fmt.Errorf("%s: not in the store, or changed", d)
+	data, err := b.found(d)
+	if err != nil {
+		return nil, err
+	}
+	if attest.DigestOf(data) != d {
+		return nil, fmt.Errorf("%s: %w", d, store.ErrCorrupt)
 	}
 	return slices.Clone(data), nil
 }
