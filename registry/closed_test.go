@@ -207,7 +207,7 @@ func TestSessions(t *testing.T) {
 		t.Errorf("its own: %v", e)
 	}
 	later := time.Now().Add(u.limits.UploadTTL)
-	if old := u.over(later); len(old) != 0 {
+	if old := u.over(later, 1); len(old) != 0 {
 		t.Error("one that is being written to is taken away")
 	}
 	u.release(s)
@@ -215,7 +215,7 @@ func TestSessions(t *testing.T) {
 	if _, e := u.take("1", "a", "p"); e == nil {
 		t.Error("one that is too old goes on")
 	}
-	if old := u.over(time.Now()); len(old) != 1 || len(u.sessions) != 0 {
+	if old := u.over(time.Now(), 1); len(old) != 1 || len(u.sessions) != 0 {
 		t.Errorf("taken away: %v", old)
 	}
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -9,6 +10,9 @@ import (
 
 // Slow has distribution answer everything, or not.
 func (g *Registry) Slow(yes bool) { g.slow = yes }
+
+// Sweep does what New began, until ctx ends: in the time of whoever calls it.
+func (g *Registry) Sweep(ctx context.Context) { g.sweep(ctx) }
 
 // Methods returns what every route answers.
 func Methods() map[string][]string {

@@ -80,6 +80,9 @@ type Registry struct {
 	bodies  *bodies
 	pages   *pages
 	slow    bool // for tests: distribution answers everything
+
+	stop     context.CancelFunc // ends the background work
+	sweeping sync.WaitGroup
 	// linking is held for reading while a blob or a manifest comes in, from what
 	// it depends on being looked at to its record, and for writing while what
 	// nothing depends on is taken away.
@@ -98,12 +101,21 @@ func New(c Config) (*Registry, error) {
 	c.Limits = c.Limits.withDefaults()
 	g := &Registry{Config: c, router: newRouter(), uploads: newUploads(c.Limits), bodies: newBodies(c.Store), pages: newPages()}
 	var err error
-	g.app, err = newApp(g)
-	return g, err
+	if g.app, err = newApp(g); err != nil {
+		return nil, err
+	}
+	var ctx context.Context
+	ctx, g.stop = context.WithCancel(context.Background())
+	g.sweeping.Go(func() { g.sweep(ctx) })
+	return g, nil
 }
 
-// Close ends the background work.
-func (g *Registry) Close() error { return g.app.Shutdown() }
+// Close ends the background work, which New began.
+func (g *Registry) Close() error {
+	g.stop()
+	g.sweeping.Wait()
+	return g.app.Shutdown()
+}
 
 // Alone runs do while no blob, manifest or tag comes in: what nothing depends
 // on stays so until do returned. Reads go on. Whoever pushes waits, so do is

@@ -97,20 +97,6 @@ func (u *uploads) end(s *session) {
 	delete(u.sessions, s.id)
 }
 
-// over takes the sessions out that are too old and that nobody writes to.
-func (u *uploads) over(now time.Time) []*session {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	var old []*session
-	for id, s := range u.sessions {
-		if !s.busy && now.Sub(s.started) >= u.limits.UploadTTL {
-			old = append(old, s)
-			delete(u.sessions, id)
-		}
-	}
-	return old
-}
-
 // begin opens an upload session.
 func (s *blobs) begin(ctx context.Context, x *exchange) (distribution.BlobWriter, error) {
 	s.registry.endOldUploads(ctx)
@@ -128,13 +114,6 @@ func (s *blobs) begin(ctx context.Context, x *exchange) (distribution.BlobWriter
 		s.registry.discard(ctx, dropped)
 	}
 	return s.writer(x, up), nil
-}
-
-// endOldUploads removes the uploads that took too long.
-func (g *Registry) endOldUploads(ctx context.Context) {
-	for _, old := range g.uploads.over(time.Now()) {
-		g.discard(ctx, old)
-	}
 }
 
 // Resume goes on with an upload of the same principal.
