@@ -4,6 +4,8 @@ import (
 	"crypto/sha512"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -65,4 +67,30 @@ func TestSHA512(t *testing.T) {
 	s.must(http.StatusAccepted, request{who: s.publisher, method: http.MethodDelete, path: manifestPath(name512(raw))})
 	s.must(http.StatusAccepted, request{who: s.publisher, method: http.MethodDelete, path: blobPath(attest.Digest(name512(blob)))})
 	s.must(http.StatusNotFound, request{who: s.publisher, method: http.MethodGet, path: blobPath(attest.Digest(name512(blob)))})
+}
+
+// TestWrongSHA512EndsTheUpload: nobody has what they pushed once hashed again and
+// again; a wrong digest, by either name, costs the upload and its room.
+func TestWrongSHA512EndsTheUpload(t *testing.T) {
+	s := newServer(t)
+	blob := []byte("pushed once")
+	bytes := http.Header{"Content-Type": {octets}}
+	for _, wrong := range []string{name512(nil), sum(nil)} {
+		begun := s.must(http.StatusAccepted, request{who: s.publisher, method: http.MethodPost, path: "/v2/" + repo + "/blobs/uploads/"})
+		at := s.must(http.StatusAccepted, request{who: s.publisher, method: http.MethodPatch, path: begun.header.Get("Location"), body: blob, header: bytes}).header.Get("Location")
+		if r := s.send(request{who: s.publisher, method: http.MethodPut, path: at + "&digest=" + wrong}); r.status != http.StatusBadRequest || r.code() != "DIGEST_INVALID" {
+			t.Errorf("%s: %d %s", wrong, r.status, r.body)
+		}
+		for _, again := range []string{wrong, name512(blob), sum(blob)} {
+			if r := s.send(request{who: s.publisher, method: http.MethodPut, path: at + "&digest=" + again}); r.status != http.StatusNotFound || r.code() != "BLOB_UPLOAD_UNKNOWN" {
+				t.Errorf("%s after %s: %d %s", again, wrong, r.status, r.body)
+			}
+		}
+	}
+	if left, err := os.ReadDir(filepath.Join(s.root, "uploads")); err != nil || len(left) != 0 {
+		t.Errorf("%d uploads hold room, %v", len(left), err)
+	}
+	if r := s.get(s.publisher, blobPath(attest.DigestOf(blob))); r.status != http.StatusNotFound {
+		t.Errorf("the blob is there: %d", r.status)
+	}
 }

@@ -186,6 +186,7 @@ func (w *writer) Commit(ctx context.Context, desc v1.Descriptor) (v1.Descriptor,
 	x, g, up := w.exchange, w.exchange.registry, w.session.upload
 	d, err := w.digest(ctx, desc.Digest)
 	if err != nil {
+		_ = w.Cancel(ctx) // whoever guesses pays with the bytes, each time
 		return v1.Descriptor{}, err
 	}
 	if w.Size() > x.maxBlob() {
@@ -218,7 +219,7 @@ func (w *writer) digest(ctx context.Context, named digest.Digest) (attest.Digest
 		}
 	}
 	if claimed != want {
-		return "", w.exchange.refuse(invalid(codeDigest, "%s came in, want %s", claimed, want).Hint("send the bytes again, or the digest they have"))
+		return "", w.exchange.refuse(invalid(codeDigest, "%s came in, want %s", claimed, want).Hint("begin again, with these bytes or with the digest that they have"))
 	}
 	return got, nil
 }

@@ -22,6 +22,13 @@ type Upload struct {
 	sha512 hash.Hash // nil: the draft can be read again
 	size   int64
 	failed bool
+	read   named // what was read again
+}
+
+// named is the sha512 of the first bytes of an upload.
+type named struct {
+	size   int64
+	sha512 string // "": not known
 }
 
 // Begin begins an upload; ErrFull.
@@ -100,21 +107,26 @@ func (s *source) Read(p []byte) (int, error) {
 // Digest returns the digest of what came in so far.
 func (u *Upload) Digest() attest.Digest { return attest.DigestFromSum(u.sha256.Sum(nil)) }
 
-// SHA512 returns the same as "sha512:" and hex.
+// SHA512 returns the same as "sha512:" and hex. Where that takes reading what
+// came in again, it is done once, until more comes in.
 func (u *Upload) SHA512(ctx context.Context) (string, error) {
-	h := u.sha512
-	if h == nil {
-		r, err := u.draft.Content(ctx)
-		if err != nil {
-			return "", fmt.Errorf("reading an upload again: %w", err)
-		}
-		defer r.Close()
-		h = sha512.New()
-		if _, err := io.Copy(h, r); err != nil {
-			return "", fmt.Errorf("reading an upload again: %w", err)
-		}
+	if u.sha512 != nil {
+		return "sha512:" + hex.EncodeToString(u.sha512.Sum(nil)), nil
 	}
-	return "sha512:" + hex.EncodeToString(h.Sum(nil)), nil
+	if u.read.sha512 != "" && u.read.size == u.size {
+		return u.read.sha512, nil
+	}
+	r, err := u.draft.Content(ctx)
+	if err != nil {
+		return "", fmt.Errorf("reading an upload again: %w", err)
+	}
+	defer r.Close()
+	h := sha512.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return "", fmt.Errorf("reading an upload again: %w", err)
+	}
+	u.read = named{u.size, "sha512:" + hex.EncodeToString(h.Sum(nil))}
+	return u.read.sha512, nil
 }
 
 // Rest lets go of what the upload holds open between requests.
