@@ -23,6 +23,7 @@ const (
 	ArtifactEnv      = "application/vnd.patchfit.environment.v1"
 	ArtifactBase     = "application/vnd.patchfit.base.v1"
 	ArtifactPatch    = "application/vnd.patchfit.livepatch.v1"
+	ArtifactRebuild  = "application/vnd.patchfit.rebuild.v1" // what a rebuild left behind: its log, and how its result differs
 	ArtifactBundle   = "application/vnd.dev.sigstore.bundle.v0.3+json"
 )
 

@@ -216,7 +216,7 @@ func provenanceRole(artifactType string) (attest.Role, bool) {
 		return attest.RolePatch, true
 	case attest.ArtifactBase:
 		return attest.RoleBase, true
-	case attest.ArtifactEnv, attest.ArtifactBundle:
+	case attest.ArtifactEnv, attest.ArtifactRebuild, attest.ArtifactBundle:
 		return "", false
 	}
 	return attest.RoleBuilder, true // an image

@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/patchfit/patchfit/attest"
-	"github.com/patchfit/patchfit/registry/state"
 )
 
 // listed returns what a list names: tags, repositories or digests.
@@ -69,7 +68,7 @@ func TestListsNameWhatMayBeRead(t *testing.T) {
 		"/v2/" + otherRepo + "/tags/list":                 {neighbour: nil, admin: nil},
 		"/v2/_catalog":                                    {admin: {repo, otherRepo}},
 		referrersPath(m.one.BaseManifest):                 per(append([]string{patch}, onBase...), append([]string{patch}, onBase...), onBase),
-		referrersPath(m.one.PatchManifest):                per(append([]string{image}, onPatch...), onPatch, onPatch),
+		referrersPath(m.one.PatchManifest):                per(append([]string{image, sum(m.rebuild)}, onPatch...), onPatch, onPatch),
 		referrersPath(m.gone.BaseManifest):                per(bundles(m.gone.BaseManifest), bundles(m.gone.BaseManifest), bundles(m.gone.BaseManifest)),
 		referrersPath(m.one.Builder):                      per(append([]string{string(m.one.EnvManifest)}, bundles(m.one.Builder)...), bundles(m.one.Builder), bundles(m.one.Builder)),
 		referrersPath(attest.Digest(name512(m.one.base))): per(append([]string{patch}, onBase...), append([]string{patch}, onBase...), onBase),
@@ -95,47 +94,3 @@ func TestListsNameWhatMayBeRead(t *testing.T) {
 }
 
 func referrersPath(d attest.Digest) string { return "/v2/" + repo + "/referrers/" + string(d) }
-
-// TestRebuilder: a rebuilder says something about what is there, by digest. It
-// moves no tag, puts nothing that stands alone, and deletes nothing.
-func TestRebuilder(t *testing.T) {
-	s, one, _, _ := scene(t)
-	who, _ := s.Principal("rebuilder", state.RoleRebuilder)
-	finding := []byte("rebuilt, the same")
-	s.pushBlob(who, repo, finding)
-	about := artifact("application/vnd.example", octets, finding, one.patch).bytes(t)
-	alone := artifact("application/vnd.example", octets, finding, nil).bytes(t)
-	index := doc{"schemaVersion": 2, "mediaType": mediaIndex, "manifests": []doc{descriptor(mediaManifest, one.patch)}}.bytes(t)
-	records := len(s.House.Journal.Records())
-	for name, q := range map[string]request{
-		"by a tag":              {method: http.MethodPut, path: manifestPath("mine"), body: about},
-		"by somebody's tag":     {method: http.MethodPut, path: manifestPath("patch"), body: about},
-		"by a tag of referrers": {method: http.MethodPut, path: manifestPath("sha256-" + one.PatchManifest.Hex()), body: about},
-		"by the placeholder":    {method: http.MethodPut, path: manifestPath("sha512"), body: about},
-		"without a subject":     {method: http.MethodPut, path: manifestPath(sum(alone)), body: alone},
-		"its sha512, alone":     {method: http.MethodPut, path: manifestPath(name512(alone)), body: alone},
-		"an index":              {method: http.MethodPut, path: manifestPath(sum(index)), body: index, header: http.Header{"Content-Type": {mediaIndex}}},
-		"delete a tag":          {method: http.MethodDelete, path: manifestPath("patch")},
-		"delete a manifest":     {method: http.MethodDelete, path: manifestPath(string(one.PatchManifest))},
-		"delete its own blob":   {method: http.MethodDelete, path: blobPath(attest.DigestOf(finding))},
-	} {
-		q.who = who
-		if q.header == nil {
-			q.header = http.Header{"Content-Type": {mediaManifest}}
-		}
-		if r := s.send(q); r.status != http.StatusForbidden {
-			t.Errorf("%s: %d %s, want 403", name, r.status, r.body)
-		}
-	}
-	if n := len(s.House.Journal.Records()); n != records {
-		t.Errorf("%d records of what was refused", n-records)
-	}
-	for _, ref := range []string{sum(about), name512(about)} {
-		if r := s.putManifest(who, repo, ref, about); r.status != http.StatusCreated || r.header.Get("OCI-Subject") != string(one.PatchManifest) {
-			t.Errorf("by digest, with a subject: %d %s", r.status, r.body)
-		}
-	}
-	if r := s.send(request{who: who, method: http.MethodDelete, path: manifestPath(sum(about))}); r.status != http.StatusForbidden {
-		t.Errorf("deleting its own: %d %s", r.status, r.body)
-	}
-}

@@ -5,7 +5,6 @@ import (
 	"crypto/sha512"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/distribution/distribution/v3"
 	"github.com/opencontainers/go-digest"
@@ -14,7 +13,6 @@ import (
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/admit"
 	"github.com/patchfit/patchfit/registry/api"
-	"github.com/patchfit/patchfit/registry/state"
 )
 
 // manifests are those of one repository.
@@ -81,7 +79,7 @@ func (s *manifests) Put(ctx context.Context, m distribution.Manifest, _ ...distr
 	if err != nil {
 		return "", x.refuseFor(err)
 	}
-	if e := x.mayPut(admission.Manifest); e != nil {
+	if e := x.mayPut(admission); e != nil {
 		return "", x.refuse(e)
 	}
 	if err := s.keep(admission, raw); err != nil {
@@ -105,15 +103,6 @@ func (x *exchange) isPutAs(raw []byte) error {
 		return x.refuse(invalid(codeDigest, "the manifest is %s, and was put as %s", got, x.sha512))
 	}
 	return nil
-}
-
-// mayPut lets a rebuilder say something about what is there, and nothing else.
-func (x *exchange) mayPut(m *state.Manifest) *api.Error {
-	roles := x.registry.State.Roles(x.principal.ID, x.product)
-	if _, byDigest := x.named(); m.SubjectName != "" && byDigest || slices.ContainsFunc(roles, func(r string) bool { return r == state.RolePublisher || r == state.RoleAdmin }) {
-		return nil
-	}
-	return forbidden("a rebuilder puts manifests with a subject, by digest: what it found out about an artifact")
 }
 
 // keep stores what records will name. The ledger's own copy has no delete.

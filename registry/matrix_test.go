@@ -82,6 +82,7 @@ type matrix struct {
 	index          attest.Digest // of the patch, and of an image with its file
 	image          attest.Digest
 	bundle, about  []byte // admitted
+	rebuild        []byte // a manifest, attached to the patch
 	upload         string // a session of somebody else's
 }
 
@@ -103,11 +104,19 @@ func newMatrix(t *testing.T) *matrix {
 	s.must(http.StatusAccepted, request{who: s.publisher, method: http.MethodDelete, path: manifestPath(string(m.gone.PatchManifest))})
 	thief, _ := s.Principal("another publisher", state.RolePublisher)
 	m.upload = s.must(http.StatusAccepted, request{who: thief, method: http.MethodPost, path: "/v2/" + repo + "/blobs/uploads/"}).header.Get("Location")
+	m.pushBlob(m.who[rebuilder], repo, rebuildLog)
+	m.rebuild = artifact(attest.ArtifactRebuild, octets, rebuildLog, one.patch).bytes(t)
+	if r := m.putManifest(m.who[rebuilder], repo, sum(m.rebuild), m.rebuild); r.status != http.StatusCreated {
+		t.Fatalf("attaching a rebuild: %d %s", r.status, r.body)
+	}
 	m.names()
 	m.copies()
 	m.launder()
 	return m
 }
+
+// rebuildLog is what a rebuilder has to tell.
+var rebuildLog = []byte("rebuilt, the same")
 
 // names pushes patch and base under their sha512, too.
 func (m *matrix) names() {
@@ -169,7 +178,7 @@ func (m *matrix) launder() {
 // forbidden returns the bytes that no answer to a column has, whatever is asked.
 func (m *matrix) forbidden(column int) [][]byte {
 	never := func(w *world) [][]byte {
-		return [][]byte{w.baseFile, w.base, w.imageLayer, w.image, w.environmentFile, w.environment}
+		return [][]byte{w.baseFile, w.base, w.imageLayer, w.image, w.environmentFile, w.environment, rebuildLog, m.rebuild}
 	}
 	all := func(w *world) [][]byte { return append(never(w), w.patchFile, w.patch) }
 	switch column {

@@ -47,6 +47,7 @@ func (m *matrix) neverForHosts() []row {
 		"base by sha512": subject(repo, attest.Digest(name512(one.base)), attest.Digest(name512(one.baseFile))),
 		"environment":    subject(repo, one.EnvManifest, one.EnvFile),
 		"builder image":  subject(repo, one.Builder, attest.DigestOf(one.imageLayer)),
+		"rebuild":        subject(repo, attest.DigestOf(m.rebuild), attest.DigestOf(rebuildLog)),
 	} {
 		rows = append(rows, as(name+": ", spelling.Straight(s), readers)...)
 	}
@@ -125,10 +126,29 @@ func (m *matrix) changes() []row {
 		return request{method: method, path: path, body: one.patchFile, header: http.Header{"Content-Type": {octets}}}
 	}
 	elsewhere := strings.Replace(m.upload, repo, otherRepo, 1)
+	toOther := func(q request) request { q.path = strings.Replace(q.path, repo, otherRepo, 1); return q }
+	referring := artifact("application/vnd.example", octets, rebuildLog, one.patch).bytes(m.t)
+	beside := artifact("application/vnd.example", octets, rebuildLog, one.environment).bytes(m.t)
+	misplaced := artifact(attest.ArtifactRebuild, octets, rebuildLog, one.environment).bytes(m.t)
+	alone := artifact(attest.ArtifactRebuild, octets, rebuildLog, nil).bytes(m.t)
+	carried := carrier(m.t, m.bundle, m.about)
 	del := http.MethodDelete
 	return []row{
-		{"put by digest, with a subject", put(string(one.PatchManifest), one.patch), pushers(201)},
-		{"put by sha512, with a subject", put(name512(one.patch), one.patch), pushers(201)},
+		{"put a patch", put(string(one.PatchManifest), one.patch), removers(201)},
+		{"put a patch by sha512", put(name512(one.patch), one.patch), removers(201)},
+		{"put a base", put(string(one.BaseManifest), one.base), removers(201)},
+		{"put an environment", put(string(one.EnvManifest), one.environment), removers(201)},
+		{"put what refers to a patch", put(sum(referring), referring), removers(201)},
+		{"put what refers to an environment", put(sum(beside), beside), removers(201)},
+		{"attach a rebuild", put(sum(m.rebuild), m.rebuild), pushers(201)},
+		{"attach a rebuild by sha512", put(name512(m.rebuild), m.rebuild), pushers(201)},
+		{"attach a rebuild by tag", put("rebuild", m.rebuild), removers(201)},
+		{"attach a rebuild by the tag of referrers", put("sha256-"+one.PatchManifest.Hex(), m.rebuild), removers(201)},
+		{"attach a rebuild to an environment", put(sum(misplaced), misplaced), only(403)},
+		{"attach a rebuild to nothing", put(sum(alone), alone), only(403)},
+		{"attach a rebuild in another product", toOther(put(sum(m.rebuild), m.rebuild)), next(400)},
+		{"attach a bundle", put(sum(carried), carried), pushers(201)},
+		{"attach a bundle by tag", put("bundle", carried), removers(201)},
 		{"put by digest, without a subject", put(string(one.Builder), one.image), removers(201)},
 		{"put by tag", put("patch", one.patch), removers(201)},
 		{"begin an upload", way("POST", "/v2/"+repo+"/blobs/uploads/"), pushers(202)},

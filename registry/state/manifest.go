@@ -40,6 +40,7 @@ type Manifest struct {
 	Annotations     map[string]string
 	ConfigMediaType string
 	Bundle          attest.Digest // the admitted bundle it carries; zero: none
+	By              string        // principal that put it first
 }
 
 // A Descriptor names a blob or manifest that a manifest is made of.

@@ -70,7 +70,7 @@ func (s *State) manifestPut(r ledger.Record, b *ledger.ManifestPut) (change, err
 	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", b.Digest, err)
 	}
-	m.Repository = repo.name
+	m.Repository, m.By = repo.name, b.By
 	if err := checkAlias(b.SHA512); err != nil {
 		return nil, err
 	}
