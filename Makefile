@@ -64,7 +64,7 @@ conformance: setup build bin/oras bin/oci-conformance ## run the OCI distributio
 	cd test/conformance && go run . -bin $(CURDIR)/bin -results $(CURDIR)/bin/conformance-results
 
 .PHONY: soak
-soak: setup build bin/oras ## kill -9 the server, and cut its power, ROUNDS times while publishing, pulling and logging
+soak: setup build bin/oras ## kill -9 the server, and cut its power, ROUNDS times while publishing, pulling, logging, mounting, deleting and collecting
 	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin PATCHFIT_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 240m -run 'Crash|PowerCut' -v ./...
 
 .PHONY: fuzz
