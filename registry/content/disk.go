@@ -10,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -22,17 +23,21 @@ import (
 // missing or whole, as far as the disk is; uploads/ holds what has no name yet.
 // docs/spec/registry.md, "Bytes".
 type Disk struct {
-	dir string
-	// The calls that make things durable, so that tests can break them.
-	sync    func(*os.File) error
-	syncDir func(dir string) error
+	dir    string
+	lanes  *lanes
+	copies atomic.Bool // the file system takes no direct writes
+	// The calls that write and that make things durable, so that tests can break them.
+	write     func(*os.File, []byte) (int, error)
+	setDirect func(*os.File, bool) error
+	sync      func(*os.File) error
+	syncDir   func(dir string) error
 }
 
 // OpenDisk opens the directory dir, and makes it where there is none. What
 // earlier processes left of their uploads is removed. One process at a time may
 // have a directory open.
 func OpenDisk(dir string) (*Disk, error) {
-	k := &Disk{dir: dir, sync: fdatasync, syncDir: syncDir}
+	k := &Disk{dir: dir, lanes: newLanes(), write: (*os.File).Write, setDirect: setDirect, sync: fdatasync, syncDir: syncDir}
 	if err := k.layout(); err != nil {
 		return nil, fmt.Errorf("opening the blobs in %s: %w", dir, err)
 	}

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,9 @@ type file struct {
 	name string
 	open *os.File // nil: at rest
 	over bool
+
+	size   int64 // bytes written
+	direct bool  // writes go past the page cache
 }
 
 const copySize = 256 << 10
@@ -33,21 +37,30 @@ func (f *file) ReadFrom(r io.Reader) (int64, error) {
 	}
 	buf := buffers.Get().(*[copySize]byte)
 	defer buffers.Put(buf)
-	var taken int64
-	for {
-		n, err := io.ReadFull(r, buf[:])
-		if n > 0 {
-			if _, err := f.open.Write(buf[:n]); err != nil {
-				return taken, full(err)
-			}
-			taken += int64(n)
+	n, err := io.ReadFull(r, buf[:])
+	if err == nil { // more is to come: it is large
+		if l := f.disk.lanes.take(); l != nil {
+			defer f.disk.lanes.give(l)
+			return l.carry(f, io.MultiReader(bytes.NewReader(buf[:]), r))
 		}
+	}
+	return f.copy(buf[:], n, err, r)
+}
+
+// copy appends n bytes of buf, and then what r has unless err ended it.
+func (f *file) copy(buf []byte, n int, err error, r io.Reader) (taken int64, _ error) {
+	for {
+		m, failed := f.write(buf[:n])
+		taken += int64(m)
 		switch {
+		case failed != nil:
+			return taken, full(failed)
 		case err == io.EOF || err == io.ErrUnexpectedEOF:
 			return taken, nil
 		case err != nil:
 			return taken, err
 		}
+		n, err = io.ReadFull(r, buf)
 	}
 }
 
