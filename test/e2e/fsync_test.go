@@ -13,8 +13,8 @@ import (
 )
 
 // TestFrontFsync has one fsync or fdatasync after another of the built server
-// fail, while a robot pushes: of the bytes of a blob, of the directory it gets
-// its name in, of the ledger store's copy of a manifest, of that directory, of
+// fail, while a robot pushes: of the bytes of a blob, and the write of a piece of
+// a large one, of the directory it gets its name in, of the ledger store's copy of a manifest, of that directory, of
 // the journal. The push is answered with a 5xx or not at all, never with a 201;
 // then the server goes on, or ends and is started again, and everything that was
 // acknowledged is there, and nothing half of it.
@@ -46,22 +46,33 @@ func mayTrace(t *testing.T) {
 	}
 }
 
-// A fault is where syncing fails.
+// A fault is where syncing, or writing, fails.
 type fault struct {
 	name  string
 	call  string
 	paths func(k *kept, i *image) []string // none: everywhere
 	part  string                           // whose push fails: layer or manifest
 	ends  bool                             // the server
+	large bool                             // the layer: its bytes are written while they come in
 }
 
 var faults = []fault{
-	{"bytes of a blob", "fdatasync", nil, "layer", false},
-	{"directory of a blob", "fsync", func(k *kept, i *image) []string { return k.shard("registry/blobs/sha256", digestOf(i.layer)) }, "layer", false},
-	{"record of a blob", "fsync", (*kept).segments, "layer", true},
-	{"bytes of a manifest", "fsync", (*kept).temporary, "manifest", false},
-	{"directory of a manifest", "fsync", func(k *kept, i *image) []string { return k.shard("store/sha256", i.digest()) }, "manifest", false},
-	{"record of a manifest", "fsync", (*kept).segments, "manifest", true},
+	{name: "bytes of a blob", call: "fdatasync", part: "layer"},
+	{name: "bytes of a large blob", call: "fdatasync", part: "layer", large: true},
+	{name: "a piece of a large blob", call: "pwrite64", part: "layer", large: true},
+	{name: "directory of a blob", call: "fsync", part: "layer", paths: func(k *kept, i *image) []string { return k.shard("registry/blobs/sha256", digestOf(i.layer)) }},
+	{name: "record of a blob", call: "fsync", part: "layer", paths: (*kept).segments, ends: true},
+	{name: "bytes of a manifest", call: "fsync", part: "manifest", paths: (*kept).temporary},
+	{name: "directory of a manifest", call: "fsync", part: "manifest", paths: func(k *kept, i *image) []string { return k.shard("store/sha256", i.digest()) }},
+	{name: "record of a manifest", call: "fsync", part: "manifest", paths: (*kept).segments, ends: true},
+}
+
+func (f fault) layer() []byte {
+	b := []byte("the layer of " + f.name)
+	if f.large {
+		b = append(b, make([]byte, 3<<20)...)
+	}
+	return b
 }
 
 func (k *kept) shard(dir, digest string) []string {
@@ -88,7 +99,7 @@ func (k *kept) temporary(*image) (all []string) {
 // broken pushes an image while one kind of syncing fails, then again.
 func (k *kept) broken(f fault) {
 	k.t.Helper()
-	i := newImage(depots[0], f.name, []byte("the layer of "+f.name))
+	i := newImage(depots[0], f.name, f.layer())
 	k.note(i, maybe)
 	for _, part := range [][]byte{i.config, i.layer} { // what comes before the fault
 		if f.part == "layer" && &part[0] == &i.layer[0] {
