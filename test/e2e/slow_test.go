@@ -20,9 +20,9 @@ const patient = `registry:
 limits:
   publisher: {perSecond: 100000, burst: 100000}
   token: {perSecond: 100000, burst: 100000}
-  headerTime: 4s
-  bodyStall: 4s
-  bodyWindow: 5s
+  headerTime: 8s
+  bodyStall: 8s
+  bodyWindow: 8s
 `
 
 // TestFrontSlowClients: 200 connections send the header of a request a byte at a
