@@ -14,7 +14,7 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/build"
-	"github.com/patchfit/patchfit/cmd/patchfit/internal/publishing"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/trust"
 	"github.com/patchfit/patchfit/internal/config"
 )
@@ -83,7 +83,7 @@ func home(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	t.Setenv(config.EnvDir, filepath.Join(dir, "config"))
-	t.Setenv(publishing.EnvState, "")
+	t.Setenv(shell.EnvState, "")
 	t.Chdir(dir)
 	return dir
 }

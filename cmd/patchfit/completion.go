@@ -82,7 +82,7 @@ type completer = func(cmd *cobra.Command, args []string, word string) ([]string,
 // that each command is about what it does.
 func complete(sh *shell.Shell, root *cobra.Command) {
 	references := map[string]int{ // place of the reference among the arguments
-		"tree": 0, "ls": 0, "mirror pull": 0, "rm": 0, "attest": 0, "verify": 0, "why": 1,
+		"tree": 0, "ls": 0, "mirror pull": 0, "mirror copy": 0, "rm": 0, "attest": 0, "verify": 0, "why": 1,
 		"audit who-built": 0, "env show": 0, "env diff": anywhere,
 	}
 	for path, place := range references {

@@ -59,7 +59,7 @@ func TestTheWholeWay(t *testing.T) {
 		t.Errorf("published again (-first +second):\n%s", cmp.Diff(patch, again))
 	}
 
-	t.Setenv(publishing.EnvState, filepath.Join(t.TempDir(), "another machine"))
+	t.Setenv(shell.EnvState, filepath.Join(t.TempDir(), "another machine"))
 	if again := publishAll(t); !cmp.Equal(patch, again) {
 		t.Errorf("published again without state (-first +second):\n%s", cmp.Diff(patch, again))
 	}

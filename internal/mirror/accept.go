@@ -13,14 +13,11 @@ import (
 	"github.com/patchfit/patchfit/verify"
 )
 
-// accepts asks whether the server goes by the mirror's trust policy or a later
-// one, and returns the server's. Nobody's signature is checked here: what it
-// says is used to tell beforehand what the server would refuse.
-func accepts(ctx context.Context, l *Layout, server *api.Client) (*attest.TrustPolicy, error) {
-	envelope, err := l.TrustPolicy()
-	if err != nil {
-		return nil, err
-	}
+// accepts asks whether the server goes by the mirror's trust policy, whose
+// envelope is given, or a later one, and returns the server's. Nobody's signature
+// is checked here: what it says is used to tell beforehand what the server would
+// refuse.
+func accepts(ctx context.Context, envelope []byte, server *api.Client) (*attest.TrustPolicy, error) {
 	ours, err := peek(envelope)
 	if err != nil {
 		return nil, problem(Corrupt, "the mirror's trust policy: %v", err)

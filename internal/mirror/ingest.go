@@ -52,8 +52,8 @@ func (in *ingest) prepare() error {
 		return err
 	}
 	in.lock = lock
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("another copy into %s is running", in.path)
+	if err := alone(lock, in.path); err != nil {
+		return err
 	}
 	if err := in.root.MkdirAll(blobsDir, 0o755); err != nil {
 		return err
@@ -62,6 +62,15 @@ func (in *ingest) prepare() error {
 		return in.write(layoutFile, []byte(layoutVersion))
 	}
 	return isLayout(in)
+}
+
+// alone refuses a second copy into one place at once. It holds until the lock
+// is closed.
+func alone(lock *os.File, place string) error {
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("another copy into %s is running", place)
+	}
+	return nil
 }
 
 func (in *ingest) Close() error {

@@ -39,7 +39,11 @@ func Push(ctx context.Context, l *Layout, server *api.Client, o *PushOptions) (*
 		o = &PushOptions{}
 	}
 	defer o.Progress.Clear()
-	policy, err := accepts(ctx, l, server)
+	envelope, err := l.TrustPolicy()
+	if err != nil {
+		return nil, err
+	}
+	policy, err := accepts(ctx, envelope, server)
 	if err != nil {
 		return nil, err
 	}

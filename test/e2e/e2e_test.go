@@ -56,6 +56,7 @@ func commandsOfScripts() map[string]func(*testscript.TestScript, bool, []string)
 		"port":    port,
 		"exits":   exits,
 		"refused": refused,
+		"cutoff":  cutoff,
 	}
 }
 

@@ -35,11 +35,12 @@ func Commands(sh *shell.Shell) []*cobra.Command {
 
 func (a verbs) mirrorCommand() *cobra.Command {
 	cmd := shell.Group("mirror", "carry repositories with all their proofs to where their server cannot be reached",
-		a.pullCommand(), a.pushCommand(), a.verifyCommand(), a.trustCommand())
+		a.copyCommand(), a.pullCommand(), a.pushCommand(), a.verifyCommand(), a.trustCommand())
 	cmd.Long = `Carry repositories with all that refers to them, their revocations, the signed
 trust policy, and the log entries and checkpoint their proofs are for, into an
 OCI image layout, a directory or one tar file, and from there into another
-server. What is verified behind the mirror is what was verified at the source.
+server; or from one server into another in one run, with copy. What is verified
+behind the mirror is what was verified at the source.
 
 A copy that was interrupted goes on where it was when it is run again.`
 	return cmd
@@ -85,7 +86,7 @@ date and never goes back. Everything is verified before the copy is finished.`,
 					return exit.BadUsage(fmt.Errorf("--since %d is no size of a log", n), "patchfit mirror verify names the size to give")
 				}
 			}
-			return a.mirrorPull(cmd.Context(), args, output, roots, &o)
+			return a.pull(cmd.Context(), args, output, roots, &o)
 		},
 	}
 	f := cmd.Flags()
@@ -97,18 +98,10 @@ date and never goes back. Everything is verified before the copy is finished.`,
 	return cmd
 }
 
-func (a verbs) mirrorPull(ctx context.Context, args []string, output, roots string, o *mirror.PullOptions) error {
-	server, wants := "", []mirror.Want{}
-	for i, arg := range args {
-		ref, err := shell.ParseReference(arg)
-		if err != nil {
-			return err
-		}
-		if i > 0 && ref.Server != server {
-			return exit.BadUsage(fmt.Errorf("%s is on another server than %s", arg, args[0]), "a mirror is of one server: pull from each into a mirror of its own")
-		}
-		server = ref.Server
-		wants = append(wants, mirror.Want{Repository: ref.Repository, Reference: ref.Name()})
+func (a verbs) pull(ctx context.Context, args []string, output, roots string, o *mirror.PullOptions) error {
+	server, wants, err := wanted(args)
+	if err != nil {
+		return err
 	}
 	s, err := a.Connect(server)
 	if err != nil {
@@ -128,6 +121,22 @@ func (a verbs) mirrorPull(ctx context.Context, args []string, output, roots stri
 	}
 	v := newPulledAnswer(output, p)
 	return a.Print(v, func(w io.Writer) { v.text(w, term.Marks(w)) })
+}
+
+// wanted reads what is to be copied, and from which server.
+func wanted(args []string) (server string, wants []mirror.Want, err error) {
+	for i, arg := range args {
+		ref, err := shell.ParseReference(arg)
+		if err != nil {
+			return "", nil, err
+		}
+		if i > 0 && ref.Server != server {
+			return "", nil, exit.BadUsage(fmt.Errorf("%s is on another server than %s", arg, args[0]), "a mirror is of one server: copy from each by itself")
+		}
+		server = ref.Server
+		wants = append(wants, mirror.Want{Repository: ref.Repository, Reference: ref.Name()})
+	}
+	return server, wants, nil
 }
 
 // source returns the server to copy from, with its trust policy held to roots.
@@ -168,11 +177,11 @@ What the server has is not sent again. What is revoked comes revoked. What was s
 after its revocation, or by a signer who left the trust policy, counts for nothing
 there either: it is skipped and listed.`,
 		Args: shell.Exactly("DIR or FILE.tar"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.mirrorPush(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.push(cmd.Context(), args[0]) },
 	}
 }
 
-func (a verbs) mirrorPush(ctx context.Context, path string) error {
+func (a verbs) push(ctx context.Context, path string) error {
 	l, err := mirror.Open(path)
 	if err != nil {
 		return mirrored(err)
@@ -206,7 +215,7 @@ mirror that has less of the log, lacks a revocation, or has an older trust polic
 than one you verified before is refused.`,
 		Args: shell.Exactly("DIR or FILE.tar"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.mirrorVerify(cmd.Context(), args[0], policy, roots)
+			return a.verify(cmd.Context(), args[0], policy, roots)
 		},
 	}
 	f := cmd.Flags()
@@ -216,7 +225,7 @@ than one you verified before is refused.`,
 	return cmd
 }
 
-func (a verbs) mirrorVerify(ctx context.Context, path, policyFile, roots string) error {
+func (a verbs) verify(ctx context.Context, path, policyFile, roots string) error {
 	pinned, err := shell.Digest(roots)
 	if err != nil {
 		return err

@@ -91,12 +91,10 @@ func (a verbs) publisher(ctx context.Context, p *publishFlags, ref shell.Referen
 	)
 }
 
-const EnvState = "PATCHFIT_STATE"
-
 // stateDir returns where an interrupted publish of the file near leaves what
 // it has.
 func stateDir(near string) (string, error) {
-	if dir := os.Getenv(EnvState); dir != "" {
+	if dir := os.Getenv(shell.EnvState); dir != "" {
 		return dir, nil
 	}
 	abs, err := filepath.Abs(near)

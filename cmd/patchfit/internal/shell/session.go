@@ -12,6 +12,10 @@ import (
 	"github.com/patchfit/patchfit/registry/api"
 )
 
+// EnvState names the environment variable that says where what was interrupted
+// leaves what it has.
+const EnvState = "PATCHFIT_STATE"
+
 // A Session is one server and who we are there.
 type Session struct {
 	Client *api.Client
