@@ -165,6 +165,9 @@ func (in *ingest) fetch(ctx context.Context, d Descriptor, open fetcher, progres
 }
 
 func (in *ingest) fetchOnce(ctx context.Context, partial string, d Descriptor, open fetcher, progress func(int64)) (continued bool, came int64, err error) {
+	if info, err := in.root.Lstat(partial); err == nil && !info.Mode().IsRegular() {
+		return true, 0, problem(Unsafe, "%s is no regular file", partial) // it goes: a pipe would never end
+	}
 	f, err := in.root.OpenFile(partial, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return false, 0, err

@@ -85,6 +85,9 @@ func parseManifest(raw []byte, mediaType string) (*manifest, error) {
 	if m.SchemaVersion != 2 || m.MediaType != mediaType || !isManifest(mediaType) {
 		return nil, problem(Corrupt, "manifest %s is version %d of %.80q and was sent as %.80q", d, m.SchemaVersion, m.MediaType, mediaType)
 	}
+	if n := max(len(m.Layers), len(m.Manifests)); n > maxChildren {
+		return nil, problem(Corrupt, "manifest %s has %d parts, want at most %d", d, n, maxChildren)
+	}
 	m.descriptor = describe(mediaType, raw)
 	m.descriptor.ArtifactType = m.ArtifactType
 	if err := lint(d, "", m.Annotations); err != nil {

@@ -51,7 +51,8 @@ const (
 	maxBlob       = 10 << 30
 	maxManifests  = 200_000 // of one repository
 	maxTags       = 100_000
-	maxChildren   = 128
+	maxChildren   = 128  // parts of one manifest, as admission has it
+	maxPages      = 2000 // of one list
 	maxSince      = 64
 )
 

@@ -26,6 +26,7 @@ type target struct {
 	client *api.Client
 	puts   []string // "put D", "revoke"
 	before func(r *http.Request)
+	away   string // where uploads are sent instead
 }
 
 func newTarget(t *testing.T, policy []byte) *target {
@@ -37,6 +38,10 @@ func newTarget(t *testing.T, policy []byte) *target {
 			x.before(r)
 		}
 		switch {
+		case r.Method == http.MethodPost && x.away != "" && filepath.Base(r.URL.Path) == "uploads":
+			w.Header().Set("Location", x.away+r.URL.Path+"1")
+			w.WriteHeader(http.StatusAccepted)
+			return
 		case r.Method == http.MethodPut && filepath.Base(filepath.Dir(r.URL.Path)) == "manifests":
 			x.puts = append(x.puts, filepath.Base(r.URL.Path))
 		case r.Method == http.MethodPost && r.URL.Path == "/v1/revocations":

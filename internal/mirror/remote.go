@@ -28,6 +28,32 @@ type repository struct {
 	*remote.Repository
 	client *api.Client
 	name   string
+	pages  *pager // what oras asks with
+}
+
+// A pager sends requests. While a list is read it lets it have so many pages: a
+// source whose pages never end, or are empty, is not a long list.
+type pager struct {
+	client *http.Client
+	left   int // of the list; negative: no list is read
+}
+
+// Do sends a request.
+func (p *pager) Do(req *http.Request) (*http.Response, error) {
+	if p.left == 0 {
+		return nil, problem(Corrupt, "the source lists %s in more than %d pages", req.URL.Path, maxPages)
+	}
+	if p.left > 0 {
+		p.left--
+	}
+	return p.client.Do(req)
+}
+
+// list reads a list.
+func (p *pager) list(read func() error) error {
+	p.left = maxPages
+	defer func() { p.left = -1 }()
+	return read()
 }
 
 func openRepository(server *api.Client, name string) (*repository, error) {
@@ -42,25 +68,28 @@ func openRepository(server *api.Client, name string) (*repository, error) {
 	if err != nil {
 		return nil, fmt.Errorf("repository %q: %w", name, err)
 	}
-	r.Client = server.HTTP()
+	pages := &pager{server.HTTP(), -1}
+	r.Client = pages
 	r.PlainHTTP = u.Scheme == "http"
 	r.MaxMetadataBytes = maxIndex
-	return &repository{r, server, name}, r.SetReferrersCapability(true)
+	return &repository{r, server, name, pages}, r.SetReferrersCapability(true)
 }
 
 // tags lists the repository's tags.
 func (r *repository) tags(ctx context.Context) ([]string, error) {
 	var all []string
-	err := r.Tags(ctx, "", func(some []string) error {
-		for _, t := range some {
-			if !tagName.MatchString(t) {
-				return problem(Unsafe, "the source has a tag %.200q, which is no tag", t)
+	err := r.pages.list(func() error {
+		return r.Tags(ctx, "", func(some []string) error {
+			for _, t := range some {
+				if !tagName.MatchString(t) {
+					return problem(Unsafe, "the source has a tag %.200q, which is no tag", t)
+				}
 			}
-		}
-		if all = append(all, some...); len(all) > maxTags || len(some) == 0 && len(all) > 0 {
-			return problem(Corrupt, "the source lists more than %d tags, or pages without any", maxTags)
-		}
-		return nil
+			if all = append(all, some...); len(all) > maxTags || len(some) == 0 && len(all) > 0 {
+				return problem(Corrupt, "the source lists more than %d tags, or pages without any", maxTags)
+			}
+			return nil
+		})
 	})
 	return all, translate(err)
 }
@@ -70,18 +99,20 @@ func (r *repository) tags(ctx context.Context) ([]string, error) {
 func (r *repository) referrers(ctx context.Context, d Descriptor) ([]Descriptor, error) {
 	var all []Descriptor
 	subject := ocispec.Descriptor{MediaType: d.MediaType, Digest: digest.Digest(d.Digest), Size: d.Size}
-	err := r.Referrers(ctx, subject, "", func(some []ocispec.Descriptor) error {
-		for _, s := range some {
-			next, err := attest.ParseDigest(string(s.Digest))
-			if err != nil {
-				return problem(Corrupt, "the source lists a referrer of %s: %v", d.Digest, err)
+	err := r.pages.list(func() error {
+		return r.Referrers(ctx, subject, "", func(some []ocispec.Descriptor) error {
+			for _, s := range some {
+				next, err := attest.ParseDigest(string(s.Digest))
+				if err != nil {
+					return problem(Corrupt, "the source lists a referrer of %s: %v", d.Digest, err)
+				}
+				all = append(all, Descriptor{Digest: next, ArtifactType: s.ArtifactType})
 			}
-			all = append(all, Descriptor{Digest: next, ArtifactType: s.ArtifactType})
-		}
-		if len(all) > maxManifests {
-			return problem(Corrupt, "the source lists more than %d referrers of %s", maxManifests, d.Digest)
-		}
-		return nil
+			if len(all) > maxManifests {
+				return problem(Corrupt, "the source lists more than %d referrers of %s", maxManifests, d.Digest)
+			}
+			return nil
+		})
 	})
 	return all, translate(err)
 }

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -139,24 +140,29 @@ func (l *Layout) blobs() (map[attest.Digest]int64, error) {
 		return nil, err
 	}
 	all := map[attest.Digest]int64{}
-	for _, d := range own {
-		all[d.Digest] = d.Size
-	}
 	var errs []error
+	var lie error
+	sized := func(list ...Descriptor) {
+		for _, d := range list {
+			if size, known := all[d.Digest]; known && size != d.Size {
+				lie = cmp.Or[error](lie, problem(Corrupt, "blob %s has %d bytes in one place and %d in another", d.Digest, size, d.Size).hint("the source is damaged or lies"))
+			}
+			all[d.Digest] = d.Size
+		}
+	}
+	sized(own...)
 	for i := range l.Record.Repositories {
 		for _, d := range l.Record.Repositories[i].Manifests {
-			all[d.Digest] = d.Size
+			sized(d)
 			m, err := l.manifest(d)
 			if err != nil {
 				errs = append(errs, err)
 				continue
 			}
-			for _, b := range m.blobs() {
-				all[b.Digest] = b.Size
-			}
+			sized(m.blobs()...)
 		}
 	}
-	return all, first(errs)
+	return all, cmp.Or(lie, first(errs))
 }
 
 // first returns the first problem: check names each of them again.

@@ -160,6 +160,13 @@ func TestRewrittenMirrors(t *testing.T) {
 			log.Checkpoint = mirror.Descriptor{MediaType: mirror.MediaCheckpoint, Digest: r.TrustedRoot.Digest, Size: r.TrustedRoot.Size}
 			r.Log = &log
 		}, mirror.NotLogged, "not signed by a trusted log"},
+		"another size of a blob":   {func(r *mirror.Record, _ *mirror.Entries) { r.TrustedRoot.Size-- }, mirror.Corrupt, "bytes, want"},
+		"a policy of another size": {func(r *mirror.Record, _ *mirror.Entries) { r.TrustPolicy.Size++ }, mirror.Corrupt, "bytes, want"},
+		"another size of a manifest": {func(r *mirror.Record, _ *mirror.Entries) {
+			r.Repositories = slices.Clone(r.Repositories)
+			r.Repositories[0].Manifests = slices.Clone(r.Repositories[0].Manifests)
+			r.Repositories[0].Manifests[0].Size++
+		}, mirror.Corrupt, "bytes, want"},
 		"another product": {func(r *mirror.Record, _ *mirror.Entries) {
 			r.Repositories = slices.Clone(r.Repositories)
 			r.Repositories[0].Product = "4b1f4f0e-6b1c-4c55-8e0c-2c4c1f5d8a11"
