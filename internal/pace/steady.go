@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -141,25 +142,32 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 	if !ok {
 		return io.Copy(writerOnly{a}, src)
 	}
-	file, limited := src.(*io.LimitedReader) // as http.ServeContent has it; the kernel needs to see the file
+	if limited, ok := src.(*io.LimitedReader); ok { // as http.ServeContent has it
+		return a.limited(to, limited)
+	}
 	for {
 		part := &io.LimitedReader{R: src, N: a.chunk}
-		if limited {
-			part = &io.LimitedReader{R: file.R, N: min(a.chunk, file.N)}
-		}
 		want := part.N
 		began := time.Now()
 		a.extend()
 		m, err := to.ReadFrom(part)
-		n += m
-		if limited {
-			file.N -= m
-		}
-		if err != nil || m < want || limited && file.N <= 0 {
+		if n += m; err != nil || m < want {
 			return n, err
 		}
 		a.adapt(time.Since(began))
 	}
+}
+
+// limited copies src by the way that costs least for so many bytes.
+func (a *answer) limited(to io.ReaderFrom, src *io.LimitedReader) (n int64, err error) {
+	file, ok := src.R.(*os.File)
+	if !ok || src.N >= copyFrom {
+		return a.copy(src)
+	}
+	a.extend()
+	n, err = to.ReadFrom(&delivery{file: io.LimitedReader{R: file, N: src.N}, extend: a.extend})
+	src.N -= n
+	return n, err
 }
 
 func (a *answer) adapt(took time.Duration) {
