@@ -38,6 +38,7 @@ var may = map[string][]string{
 	"ledger/notify":                 {"ledger/internal/disk", "internal/strictjson", "attest", "ledger"},
 	"ledger/index":                  {"ledger/internal/disk", "internal/strictjson", "attest", "ledger"},
 	"ledger/quorum":                 {"ledger"},
+	"ledger/witness":                {"ledger/internal/disk", "ledger", "ledger/quorum"},
 	"ledger/rekorv1":                {"internal/strictjson", "attest"},
 
 	"verify":            {"internal/strictjson", "attest", "ledger", "ledger/quorum"},
