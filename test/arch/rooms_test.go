@@ -28,7 +28,7 @@ var may = map[string][]string{
 	"attest": {"internal/strictjson"},
 
 	"ledger":                        {"internal/strictjson", "attest"},
-	"ledger/tlog":                   {"internal/strictjson", "attest", "ledger"},
+	"ledger/tlog":                   {"internal/strictjson", "attest", "ledger", "ledger/quorum"},
 	"ledger/tsa":                    {"attest", "ledger"},
 	"ledger/client":                 {"internal/strictjson", "attest", "ledger"},
 	"ledger/internal/disk":          {},
