@@ -13,6 +13,7 @@ import (
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/trust"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/verifying"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/witnessing"
 	"github.com/patchfit/patchfit/internal/exit"
 )
 
@@ -30,7 +31,7 @@ func newRoot(sh *shell.Shell) *cobra.Command {
 	sh.Flags(root)
 	for _, room := range []func(*shell.Shell) []*cobra.Command{
 		identity.Commands, trust.Commands, admin.Commands, env.Commands, publishing.Commands,
-		browse.Commands, mirroring.Commands, verifying.Commands, audit.Commands,
+		browse.Commands, mirroring.Commands, verifying.Commands, audit.Commands, witnessing.Commands,
 	} {
 		root.AddCommand(room(sh)...)
 	}

@@ -129,7 +129,13 @@ func (h *house) openLog(ctx context.Context) error {
 		return fmt.Errorf("reading the journal key: %w", err)
 	}
 	allowed := func(key attest.Digest) bool { return key == journalKey.ID() || h.state.KnownSigner(key) }
-	h.log, err = tlog.Open(ctx, h.path(logDir), h.config.Origin, h.keys.log, &tlog.Options{Allowed: allowed, Logger: h.logger})
+	var witnesses []byte
+	if h.config.Witnesses != "" {
+		if witnesses, err = os.ReadFile(h.config.Witnesses); err != nil {
+			return fmt.Errorf("reading the witnesses: %w", err)
+		}
+	}
+	h.log, err = tlog.Open(ctx, h.path(logDir), h.config.Origin, h.keys.log, &tlog.Options{Allowed: allowed, Logger: h.logger, Witnesses: witnesses})
 	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}

@@ -47,6 +47,7 @@ func initCommand(config *string) *cobra.Command {
 	f.StringVar(&c.TLS.Certificate, "tls-certificate", "", "PEM certificate chain")
 	f.StringVar(&c.TLS.Key, "tls-key", "", "PEM private key")
 	f.StringVar(&tokenFile, "admin-token", "", "file (mode 0600) to write the admin token to, instead of printing it")
+	f.StringVar(&c.Witnesses, "witnesses", "", "tlog-policy file of the witnesses that cosign the log's checkpoints")
 	f.StringVar(&c.SitePolicy, "site-policy", "", "site policy file; it can only be stricter than the core rules")
 	return cmd
 }
@@ -55,7 +56,7 @@ func initialise(ctx context.Context, configPath string, c *serverconfig.Config, 
 	if _, err := os.Lstat(configPath); err == nil {
 		return "", exit.Hint(fmt.Errorf("%s exists already", configPath), "start with it: patchfitd serve --config "+configPath)
 	}
-	if err := absolute(&c.Data, &c.TLS.Certificate, &c.TLS.Key, &c.SitePolicy); err != nil {
+	if err := absolute(&c.Data, &c.TLS.Certificate, &c.TLS.Key, &c.SitePolicy, &c.Witnesses); err != nil {
 		return "", err
 	}
 	if err := c.Check(); err != nil {

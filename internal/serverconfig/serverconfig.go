@@ -39,6 +39,9 @@ type Config struct {
 	// SitePolicy is the file of the site's minimums (docs/spec/site-policy.md);
 	// the defaults where it is left out.
 	SitePolicy string `json:"sitePolicy,omitzero"`
+	// Witnesses is the file of a C2SP tlog-policy whose witnesses cosign every
+	// checkpoint of the log (docs/spec/witness.md); nobody where it is left out.
+	Witnesses string `json:"witnesses,omitzero"`
 	// Limits are how much, how fast and how slowly others may; the defaults
 	// where they are left out.
 	Limits Limits `json:"limits,omitzero"`
@@ -144,6 +147,9 @@ func (c *Config) checkPaths() error {
 	}
 	if c.SitePolicy != "" {
 		paths = append(paths, path{"sitePolicy", c.SitePolicy})
+	}
+	if c.Witnesses != "" {
+		paths = append(paths, path{"witnesses", c.Witnesses})
 	}
 	for _, p := range paths {
 		if !filepath.IsAbs(p.value) {

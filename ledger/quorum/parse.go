@@ -140,7 +140,7 @@ func witnessKey(vkey string) (note.Verifier, error) {
 
 func (p *Policy) group(words []string) error {
 	if len(words) < 3 {
-		return errors.New("want: group <name> all|any|<k> <name>...")
+		return errors.New("want: group <name> all|any|<k> <members>")
 	}
 	name, members := words[0], words[2:]
 	if len(p.groups) == maxNames {

@@ -41,6 +41,7 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/quorum"
 )
 
 // Reasons why an entry is not taken, or a log not served.
@@ -62,6 +63,8 @@ var (
 const (
 	DefaultBatchAge           = 20 * time.Millisecond
 	DefaultCheckpointInterval = 100 * time.Millisecond
+	DefaultWitnessedInterval  = time.Second
+	witnessTimeout            = 10 * time.Second
 	batchSize                 = 256
 	maxWaiting                = 4096
 )
@@ -77,8 +80,14 @@ type Options struct {
 	// BatchAge is how long a leaf waits for company. Zero: DefaultBatchAge.
 	BatchAge time.Duration
 	// CheckpointInterval is the least time between two checkpoints, at least
-	// 100 ms. Zero: DefaultCheckpointInterval.
+	// 100 ms. Zero: DefaultCheckpointInterval, or DefaultWitnessedInterval
+	// where witnesses are asked.
 	CheckpointInterval time.Duration
+	// Witnesses is a C2SP tlog-policy whose witnesses, each with a URL, are asked
+	// to cosign every checkpoint. One that too few cosigned is not published, so
+	// that no entry is answered for whose proof would be refused. Nil: nobody is
+	// asked.
+	Witnesses []byte
 }
 
 func (o *Options) orDefaults() Options {
@@ -97,6 +106,9 @@ func (o *Options) orDefaults() Options {
 	}
 	if d.CheckpointInterval <= 0 {
 		d.CheckpointInterval = DefaultCheckpointInterval
+		if d.Witnesses != nil {
+			d.CheckpointInterval = DefaultWitnessedInterval
+		}
 	}
 	return d
 }
@@ -191,6 +203,13 @@ func (l *Log) start(ctx context.Context) error {
 		WithBatching(batchSize, l.opts.BatchAge).
 		WithCheckpointInterval(l.opts.CheckpointInterval).
 		WithCheckpointRepublishInterval(0)
+	if l.opts.Witnesses != nil {
+		group, err := witnessGroup(l.opts.Witnesses)
+		if err != nil {
+			return err
+		}
+		o = o.WithWitnesses(group, &tessera.WitnessOptions{Timeout: witnessTimeout})
+	}
 	appender, shutdown, reader, err := tessera.NewAppender(l.ctx, drv, o)
 	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)
@@ -204,10 +223,50 @@ func (l *Log) start(ctx context.Context) error {
 	if known := l.guard.size(); integrated < known {
 		return fmt.Errorf("%w: the tree has %d entries, its checkpoint %d", ErrCorrupt, integrated, known)
 	}
-	if _, err := l.latest.await(ctx, l.ctx, integrated); err != nil {
+	return l.published(ctx, integrated)
+}
+
+// published waits until what is integrated is published. Where witnesses have
+// to agree, it does not wait for ever: reading needs no new checkpoint, and
+// whoever writes is told to try again.
+func (l *Log) published(ctx context.Context, size uint64) error {
+	waiting := ctx
+	if l.opts.Witnesses != nil {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(ctx, 2*witnessTimeout)
+		defer cancel()
+	}
+	_, err := l.latest.await(waiting, l.ctx, size)
+	if err != nil && ctx.Err() == nil && waiting.Err() != nil {
+		l.opts.Logger.Error("the log opens with entries that too few witnesses cosigned; nothing is logged until they do", "entries", size)
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}
 	return nil
+}
+
+// witnessGroup reads a policy as we do, and then as Tessera does, which asks
+// for a URL of every witness.
+func witnessGroup(text []byte) (tessera.WitnessGroup, error) {
+	p, err := quorum.Parse(text)
+	if err != nil {
+		return tessera.WitnessGroup{}, err
+	}
+	if !p.Asks() {
+		return tessera.WitnessGroup{}, errors.New("tlog-policy: its quorum asks for no witness; leave the policy out")
+	}
+	for _, w := range p.Witnesses {
+		if w.URL == "" {
+			return tessera.WitnessGroup{}, fmt.Errorf("tlog-policy: witness %s has no URL to ask", w.Name)
+		}
+	}
+	group, err := tessera.NewWitnessGroupFromPolicy(text)
+	if err != nil {
+		return tessera.WitnessGroup{}, fmt.Errorf("tlog-policy: %w", err)
+	}
+	return group, nil
 }
 
 // Size returns how many entries the last checkpoint has.

@@ -55,7 +55,11 @@ func (h *house) open() *Log {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.t.Cleanup(func() { l.Close(context.Background()) })
+	h.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		l.Close(ctx)
+	})
 	return l
 }
 

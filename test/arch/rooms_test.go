@@ -28,7 +28,7 @@ var may = map[string][]string{
 	"attest": {"internal/strictjson"},
 
 	"ledger":                        {"internal/strictjson", "attest"},
-	"ledger/tlog":                   {"internal/strictjson", "attest", "ledger"},
+	"ledger/tlog":                   {"internal/strictjson", "attest", "ledger", "ledger/quorum"},
 	"ledger/tsa":                    {"attest", "ledger"},
 	"ledger/client":                 {"internal/strictjson", "attest", "ledger"},
 	"ledger/internal/disk":          {},
@@ -38,6 +38,7 @@ var may = map[string][]string{
 	"ledger/notify":                 {"ledger/internal/disk", "internal/strictjson", "attest", "ledger"},
 	"ledger/index":                  {"ledger/internal/disk", "internal/strictjson", "attest", "ledger"},
 	"ledger/quorum":                 {"ledger"},
+	"ledger/witness":                {"ledger/internal/disk", "ledger", "ledger/quorum"},
 	"ledger/rekorv1":                {"internal/strictjson", "attest"},
 
 	"verify":            {"internal/strictjson", "attest", "ledger", "ledger/quorum"},
@@ -68,11 +69,12 @@ var may = map[string][]string{
 
 	"cmd/patchfit/internal/shell":      {"internal/config", "internal/exit", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "registry/api"},
 	"cmd/patchfit/internal/identity":   {"internal/config", "internal/exit", "internal/keyfile", "attest", "cmd/patchfit/internal/shell"},
-	"cmd/patchfit/internal/trust":      {"internal/exit", "internal/strictjson", "attest", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/trust":      {"internal/exit", "internal/strictjson", "attest", "ledger/quorum", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/admin":      {"internal/config", "internal/exit", "internal/keyfile", "registry/api", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/env":        {"internal/exit", "internal/publish", "attest", "build", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/publishing": {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "registry/api", "build", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/verifying":  {"internal/exit", "internal/publish", "internal/term", "attest", "ledger", "ledger/rekorv1", "verify", "policy", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/witnessing": {"internal/exit", "internal/keyfile", "ledger", "ledger/quorum", "ledger/witness", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/browse":     {"internal/exit", "internal/publish", "internal/term", "attest", "verify", "registry/api", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/verifying"},
 	"cmd/patchfit/internal/mirroring":  {"internal/config", "internal/exit", "internal/mirror", "internal/term", "attest", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/trust"},
 	"cmd/patchfit/internal/audit":      {"internal/config", "internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "registry/api", "cmd/patchfit/internal/shell"},

@@ -36,6 +36,7 @@ func area(t *testing.T, name string, setUp func(*testscript.Env), clients ...str
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 			e.Setenv("HOME", e.WorkDir)
 			e.Values[serverKey{}] = new(*running)
+			e.Values[othersKey{}] = map[string]*running{}
 			e.Setenv("PRELUDE", filepath.Join(moduleDir(t), "testdata", "prelude"))
 			e.Setenv("GREET", filepath.Join(moduleDir(t), "..", "demo", "testdata"))
 			if setUp != nil {
@@ -54,6 +55,7 @@ func commandsOfScripts() map[string]func(*testscript.TestScript, bool, []string)
 		"server":  server,
 		"setenv":  setenv,
 		"port":    port,
+		"another": another,
 		"exits":   exits,
 		"refused": refused,
 		"cutoff":  cutoff,
@@ -204,18 +206,58 @@ func setenv(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
-// port sets $PORT to a free port: the server keeps its address over restarts.
+// port [NAME...] sets $PORT, or each $PORT_NAME, to a free port: a server keeps
+// its address over restarts.
 func port(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 0 {
-		ts.Fatalf("usage: port")
+	if neg {
+		ts.Fatalf("usage: port [NAME...]")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	_, p, err := net.SplitHostPort(l.Addr().String())
-	ts.Check(err)
-	ts.Check(l.Close())
-	ts.Setenv("PORT", p)
+	names := []string{"PORT"}
+	if len(args) > 0 {
+		names = nil
+		for _, name := range args {
+			names = append(names, "PORT_"+name)
+		}
+	}
+	for _, name := range names {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		_, p, err := net.SplitHostPort(l.Addr().String())
+		ts.Check(err)
+		defer l.Close() // so that no two are the same
+		ts.Setenv(name, p)
+	}
 }
+
+// another NAME PROGRAM ARG... starts a program that says when it listens, and
+// another NAME stops it.
+func another(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: another NAME [PROGRAM ARG...]")
+	}
+	others := ts.Value(othersKey{}).(map[string]*running)
+	if old := others[args[0]]; old != nil {
+		old.end(syscall.SIGTERM)
+		delete(others, args[0])
+	}
+	if len(args) == 1 {
+		return
+	}
+	path, err := lookPath(ts.Getenv("PATH"), args[1])
+	ts.Check(err)
+	cmd := exec.Command(path, args[2:]...)
+	cmd.Dir = ts.MkAbs(".")
+	log := ts.MkAbs(args[0] + ".log")
+	r, line, err := startServer(cmd, log)
+	ts.Check(err)
+	ts.Defer(func() { r.end(syscall.SIGTERM) })
+	if !strings.HasPrefix(line, "listening on ") {
+		ts.Fatalf("%s did not start: %q\n%s", args[0], line, ts.ReadFile(log))
+	}
+	others[args[0]] = r
+}
+
+type othersKey struct{}
 
 // exits CODE PROGRAM ARG... asks for an exit code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {

@@ -35,6 +35,7 @@ type trustChanges struct {
 	expires       time.Duration
 	trustedRoot   string
 	trustedSHA    string
+	logPolicy     string
 	from          string
 }
 
@@ -49,6 +50,7 @@ func (t *trustChanges) flags(cmd *cobra.Command, prefix string) {
 	f.StringArrayVar(&t.authorities, "authority", nil, "PRODUCT:ROLE=NAME: who may say what; product by id or repository; roles builder, base, patch, revocation")
 	f.DurationVar(&t.expires, "expires", 0, "how long the policy is good for, from now (default: a year at first)")
 	f.StringVar(&t.trustedRoot, "trusted-root", "", "trusted_root.json of the log and timestamp authority: a file, or a URL together with --trusted-root-sha256")
+	f.StringVar(&t.logPolicy, "log-policy", "", "tlog-policy file: which witnesses have to have cosigned; none takes it away")
 	f.StringVar(&t.trustedSHA, "trusted-root-sha256", "", "hex sha256 the fetched trusted_root.json has to have")
 }
 
@@ -143,6 +145,7 @@ func (a verbs) trustEdit(ctx context.Context, path, output string, t *trustChang
 			return err
 		}
 		p.Signers, p.Products, p.TrustedRoot, p.Expires = other.policy.Signers, other.policy.Products, other.policy.TrustedRoot, other.policy.Expires
+		p.LogPolicy = other.policy.LogPolicy
 	}
 	if err := t.apply(ctx, p, time.Now()); err != nil {
 		return err
@@ -168,7 +171,7 @@ func (t *trustChanges) apply(ctx context.Context, p *attest.TrustPolicy, now tim
 		func(p *attest.TrustPolicy) error { return t.endSigners(p, now) },
 		t.addRoots, t.addProducts,
 		func(p *attest.TrustPolicy) error { return t.addSigners(p, now) },
-		t.dropAuthorities, t.addAuthorities,
+		t.dropAuthorities, t.addAuthorities, t.takeLogPolicy,
 	}
 	for _, step := range steps {
 		if err := step(p); err != nil {
