@@ -86,12 +86,13 @@ func (s *server) start() {
 	}
 	s.disk = &faultyDisk{Backend: disk}
 	r, err := registry.New(registry.Config{
-		Content: content.New(s.disk, nil), State: s.State, Gate: s.gate, Admit: admit.New(s.State), Store: s.Blobs,
+		Content: content.New(s.disk, &content.Options{LookEvery: time.Nanosecond}), State: s.State, Gate: s.gate, Admit: admit.New(s.State), Store: s.Blobs,
 		Journal: s.journal, Logger: slog.New(slog.NewTextHandler(s.logs, nil)),
 	})
 	if err != nil {
 		s.t.Fatalf("opening the registry: %v", err)
 	}
+	r.LookAlways() // tests damage what was read a moment ago
 	s.oci = r
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if p, ok := s.State.Principal(q.Header.Get(whoHeader)); ok {

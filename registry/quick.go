@@ -60,14 +60,13 @@ func (x *exchange) quickManifest(r *http.Request) bool {
 	if !ok || (m.MediaType != state.MediaManifest && m.MediaType != state.MediaIndex) || !acceptsAll(r.Header["Accept"]) && !accepts(r.Header["Accept"], m.MediaType) {
 		return x.leave()
 	}
-	raw, err := x.registry.bodies.get(d)
+	b, err := x.registry.bodies.get(r.Context(), d)
 	if err != nil {
 		return x.leave()
 	}
 	h := x.answer.Header()
-	h["Docker-Content-Digest"] = []string{string(d)}
-	h["Etag"] = []string{`"` + string(d) + `"`}
-	x.sendBytes(r, m.MediaType, raw)
+	h["Docker-Content-Digest"], h["Etag"] = b.digest, b.etag
+	x.sendBytes(r, m.MediaType, b.bytes)
 	return true
 }
 
