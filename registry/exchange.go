@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -182,9 +183,12 @@ func (x *exchange) request(r *http.Request) *http.Request {
 		x.sha512 = ref
 		r.URL.Path = strings.TrimSuffix(r.URL.Path, ref) + placeholder
 	}
-	r.Body = newPatient(x.answer, r.Body)
+	r.Body = onlyRead{r.Body}
 	return r
 }
+
+// onlyRead is a body that cannot write itself: a writer of uploads only reads.
+type onlyRead struct{ io.ReadCloser }
 
 // must refuses what the exchange was not let in for.
 func (x *exchange) must(want action, repository string) error {
