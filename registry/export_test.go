@@ -15,8 +15,8 @@ func (g *Registry) Slow(yes bool) { g.slow = yes }
 // Sweep does what New began, until ctx ends: in the time of whoever calls it.
 func (g *Registry) Sweep(ctx context.Context) { g.sweep(ctx) }
 
-// LookAlways has manifests in memory compared with their files at each use.
-func (g *Registry) LookAlways() { g.bodies = newBodies(g.Store, time.Nanosecond) }
+// LookEvery has manifests in memory compared with their files so often.
+func (g *Registry) LookEvery(d time.Duration) { g.bodies = newBodies(g.Store, d) }
 
 // Methods returns what every route answers.
 func Methods() map[string][]string {
