@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -32,15 +33,12 @@ func (x *exchange) mayRead(ctx context.Context, d attest.Digest) error {
 	if err := x.must(read, x.repository); err != nil {
 		return err
 	}
-	e, asked := x.decided[d]
-	if !asked {
-		e = x.judge(ctx, d)
-		if x.decided == nil {
-			x.decided = make(map[attest.Digest]*api.Error, 1)
-		}
-		x.decided[d] = e
+	at := slices.IndexFunc(x.decided, func(have decided) bool { return have.manifest == d })
+	if at < 0 {
+		at = len(x.decided)
+		x.decided = append(x.decided, decided{d, x.judge(ctx, d)})
 	}
-	if e != nil {
+	if e := x.decided[at].refusal; e != nil {
 		return x.refuse(e)
 	}
 	return nil

@@ -129,10 +129,14 @@ func (g *Registry) Alone(do func() error) error {
 
 // ServeHTTP answers one request.
 func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := &answer{ResponseWriter: w}
+	both := &struct { // in one piece: there is one for every request
+		answer   answer
+		exchange exchange
+	}{}
+	a, x := &both.answer, &both.exchange
+	a.ResponseWriter, x.registry, x.answer = w, g, a
 	defer g.recovered(a, r)
-	x, e := g.open(a, r)
-	if e != nil {
+	if e := x.open(r); e != nil {
 		a.refuse(e)
 		return
 	}
