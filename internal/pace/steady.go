@@ -23,16 +23,15 @@ type Limits struct {
 // counts, so that a slow disk of ours ends nothing.
 func Steady(next http.Handler, l Limits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := http.NewResponseController(w)
-		// A request before this one on the connection may have left a deadline.
-		if err := c.SetWriteDeadline(time.Time{}); err != nil {
+		a := &answer{ResponseWriter: w, control: http.NewResponseController(w), stall: l.AnswerStall, chunk: leastChunk}
+		bodied := r.Body != nil && r.Body != http.NoBody
+		if err := a.begin(bodied || r.ProtoMajor > 1); err != nil {
 			http.Error(w, "this connection cannot be timed", http.StatusInternalServerError)
 			return
 		}
-		a := &answer{ResponseWriter: w, deadline: c.SetWriteDeadline, stall: l.AnswerStall, chunk: leastChunk}
 		defer a.extend() // for what is still buffered
-		if r.Body != nil && r.Body != http.NoBody {
-			b := &body{ReadCloser: r.Body, limits: l, deadline: c.SetReadDeadline}
+		if bodied {
+			b := &body{ReadCloser: r.Body, limits: l, deadline: a.control.SetReadDeadline}
 			defer b.leave()
 			r = r.WithContext(r.Context()) // a copy: the body is ours alone
 			r.Body = b
@@ -110,12 +109,38 @@ const (
 // An answer is written for as long as the client takes it.
 type answer struct {
 	http.ResponseWriter
-	deadline func(time.Time) error
+	control  *http.ResponseController
 	stall    time.Duration
 	chunk    int64
+	extended time.Time // when the deadline was set
 }
 
-func (a *answer) extend() { _ = a.deadline(time.Now().Add(a.stall)) }
+// begin replaces the deadline that a request before this one may have left on
+// the connection: by none where it may be long until there is an answer and
+// something is written before it, or a deadline that passes ends a stream of
+// HTTP/2; else by the answer's own, which mostly is the only one it needs.
+func (a *answer) begin(none bool) error {
+	if none {
+		return a.control.SetWriteDeadline(time.Time{})
+	}
+	return a.set(time.Now())
+}
+
+func (a *answer) set(now time.Time) error {
+	a.extended = now
+	return a.control.SetWriteDeadline(now.Add(a.stall + a.stall/timely))
+}
+
+// timely is the part of a stall in which a deadline is as good as a new one:
+// most answers are out long before.
+const timely = 64
+
+// extend sees that the client has its time from now on.
+func (a *answer) extend() {
+	if now := time.Now(); now.Sub(a.extended) >= a.stall/timely {
+		_ = a.set(now) // begin has set one: it can be
+	}
+}
 
 // WriteHeader sends the status.
 func (a *answer) WriteHeader(status int) {

@@ -335,3 +335,37 @@ func (c *countingCopies) ReadFrom(r io.Reader) (int64, error) {
 	}
 	return c.ResponseWriter.(io.ReaderFrom).ReadFrom(r)
 }
+
+// countingDeadlines is a connection that notes what is asked of it.
+type countingDeadlines struct {
+	http.ResponseWriter
+	set []time.Time
+}
+
+func (c *countingDeadlines) SetWriteDeadline(t time.Time) error {
+	c.set = append(c.set, t)
+	return nil
+}
+
+// TestDeadlinesAreFew: an answer that is out at once takes one deadline, one
+// that takes its time a new one with each piece; never one that has passed or
+// leaves less than the client is promised.
+func TestDeadlinesAreFew(t *testing.T) {
+	for pause, want := range map[time.Duration]int{0: 1, limits.AnswerStall: 3} {
+		synctest.Test(t, func(t *testing.T) {
+			c := &countingDeadlines{ResponseWriter: httptest.NewRecorder()}
+			Steady(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				for range 2 {
+					time.Sleep(pause)
+					_, _ = w.Write([]byte("x"))
+					if left := time.Until(c.set[len(c.set)-1]); left < limits.AnswerStall {
+						t.Errorf("%v are left for what was written just now", left)
+					}
+				}
+			}), limits).ServeHTTP(c, httptest.NewRequest(http.MethodGet, "/", nil))
+			if len(c.set) != want {
+				t.Errorf("after pauses of %v: deadlines %v, want %d", pause, c.set, want)
+			}
+		})
+	}
+}
