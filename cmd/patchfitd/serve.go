@@ -111,17 +111,22 @@ func (h *house) run(ctx context.Context, l net.Listener, handler http.Handler) e
 	return nil
 }
 
-// project keeps the index up to the journal. It lags; it never leads.
+// project keeps the index up to the journal. It lags; it never leads. When it
+// has what the state has, there is nothing to read until the next record.
 func (h *house) project(ctx context.Context, x *index.Index) {
 	tick := time.NewTicker(indexPoll)
 	defer tick.Stop()
-	for {
+	for indexed := int64(-1); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			h.catchUp(ctx, x)
 		}
+		if h.state.Last() == indexed {
+			continue
+		}
+		h.catchUp(ctx, x)
+		indexed, _ = x.Applied(ctx) // 0 where that fails: it is tried again
 	}
 }
 
