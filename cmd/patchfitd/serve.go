@@ -61,6 +61,7 @@ func serve(ctx context.Context, configPath string, stdout, stderr io.Writer) (er
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	h.catchUp(ctx, x)
+	spacious(ctx)
 	projected := make(chan struct{})
 	go func() { defer close(projected); h.project(ctx, x) }()
 	defer func() { cancel(); <-projected }()
