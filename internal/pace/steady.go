@@ -137,8 +137,8 @@ const timely = 64
 
 // extend sees that the client has its time from now on.
 func (a *answer) extend() {
-	if now := time.Now(); now.Sub(a.extended) >= a.stall/timely {
-		_ = a.set(now) // begin has set one: it can be
+	if time.Since(a.extended) >= a.stall/timely {
+		_ = a.set(time.Now()) // begin has set one: it can be
 	}
 }
 
