@@ -23,7 +23,8 @@ type answer struct {
 // asked, it is what it says it is, and no page of a browser.
 func (a *answer) protect() {
 	h := a.Header()
-	h["Cache-Control"], h["X-Content-Type-Options"], h["Content-Security-Policy"] = ownOnly, noSniffing, noPage
+	h["X-Content-Type-Options"], h["Content-Security-Policy"] = noSniffing, noPage
+	h["Cache-Control"] = ownOnly // the new one last: a map that is full grows even for what is in it
 }
 
 // Values of headers that all answers share: nothing changes them, and adding

@@ -65,10 +65,18 @@ func (x *exchange) quickManifest(r *http.Request) bool {
 	}
 	h := x.answer.Header()
 	h["Docker-Content-Digest"], h["Etag"] = b.digest, b.etag
-	x.head(mediaType, b.length)
+	x.head(mediaType)
+	if r.Method == http.MethodHead || len(b.bytes) >= short {
+		h["Content-Length"] = b.length
+	}
 	x.body(r, b.bytes)
 	return true
 }
+
+// short is how many bytes net/http counts by itself. What a short body goes out
+// with is eight headers then, as many as a map holds before it grows: they are
+// put into one, and copied to another.
+const short = 2 << 10
 
 // accepts reports whether one of the media ranges is just this type.
 func accepts(headers []string, mediaType string) bool {
@@ -146,13 +154,14 @@ func (x *exchange) blobHead(size int64) {
 	h := x.answer.Header()
 	h["Docker-Content-Digest"], h["Etag"] = named[:1:1], named[1:2:2]
 	h["Content-Disposition"], h["Accept-Ranges"] = attached, inBytes
-	x.head(octets, named[2:])
+	h["Content-Length"] = named[2:]
+	x.head(octets)
 }
 
 // head sets what every answer of distribution has.
-func (x *exchange) head(mediaType, length []string) {
+func (x *exchange) head(mediaType []string) {
 	h := x.answer.Header()
-	h["Docker-Distribution-Api-Version"], h["Content-Type"], h["Content-Length"] = apiVersion, mediaType, length
+	h["Docker-Distribution-Api-Version"], h["Content-Type"] = apiVersion, mediaType
 }
 
 // body sends what was asked for: the head, or all of it.
