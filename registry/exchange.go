@@ -38,12 +38,14 @@ type exchange struct {
 	// request that distribution gets names it by a tag then.
 	sha512  string
 	decided []decided
+	first   [1]decided // room for what mostly is the only one
 	cleanup []func()
 }
 
 // decided is whether a manifest may be read, asked once in an exchange.
 type decided struct {
-	manifest attest.Digest
+	digest   attest.Digest
+	manifest *state.Manifest
 	refusal  *api.Error // nil: it may
 }
 

@@ -48,11 +48,8 @@ func (x *exchange) leave() bool {
 }
 
 func (x *exchange) quickManifest(r *http.Request) bool {
-	if x.mayRead(r.Context(), x.digest) != nil {
-		return x.leave()
-	}
-	m, ok := x.registry.State.Manifest(x.repository, x.digest)
-	if !ok {
+	m, err := x.readable(r.Context(), x.digest)
+	if err != nil {
 		return x.leave()
 	}
 	mediaType, ok := manifestTypes[m.MediaType]
