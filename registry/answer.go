@@ -23,10 +23,17 @@ type answer struct {
 // asked, it is what it says it is, and no page of a browser.
 func (a *answer) protect() {
 	h := a.Header()
-	h.Set("Cache-Control", "private, no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	h["X-Content-Type-Options"], h["Content-Security-Policy"] = noSniffing, noPage
+	h["Cache-Control"] = ownOnly // the new one last: a map that is full grows even for what is in it
 }
+
+// Values of headers that all answers share: nothing changes them, and adding
+// makes another list.
+var (
+	ownOnly    = []string{"private, no-store"}
+	noSniffing = []string{"nosniff"}
+	noPage     = []string{"default-src 'none'; sandbox"}
+)
 
 // WriteHeader sends the status, or the refusal in its place.
 func (a *answer) WriteHeader(status int) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -31,14 +32,21 @@ type exchange struct {
 	answer    *answer
 	principal state.Principal
 	action    action
-	product   string // that lives in the repository
-	gated     bool   // a host asks: the gate decides
+	gated     bool // a host asks: the gate decides
 
 	// sha512 is what a manifest is put under where that is not its sha256; the
 	// request that distribution gets names it by a tag then.
 	sha512  string
-	decided map[attest.Digest]*api.Error // manifests asked for in this exchange; nil: may be read
+	decided []decided
+	first   [1]decided // room for what mostly is the only one
 	cleanup []func()
+}
+
+// decided is whether a manifest may be read, asked once in an exchange.
+type decided struct {
+	digest   attest.Digest
+	manifest *state.Manifest
+	refusal  *api.Error // nil: it may
 }
 
 type exchangeKey struct{}
@@ -53,28 +61,28 @@ func exchangeOf(ctx context.Context) (*exchange, error) {
 }
 
 // open lets a request in, or says why not.
-func (g *Registry) open(a *answer, r *http.Request) (*exchange, *api.Error) {
+func (x *exchange) open(r *http.Request) *api.Error {
 	p, ok := auth.From(r.Context())
 	if !ok {
-		return nil, api.Errorf(http.StatusUnauthorized, api.CodeUnauthorized, "authentication required").Hint("log in first, or enrol this host")
+		return api.Errorf(http.StatusUnauthorized, api.CodeUnauthorized, "authentication required").Hint("log in first, or enrol this host")
 	}
 	if e := hygiene(r); e != nil {
-		return nil, e
+		return e
 	}
-	if !g.State.Ready() {
-		return nil, api.Errorf(http.StatusServiceUnavailable, api.CodeUnavailable, "the server is not ready to decide").Hint("try again")
+	if !x.registry.State.Ready() {
+		return api.Errorf(http.StatusServiceUnavailable, api.CodeUnavailable, "the server is not ready to decide").Hint("try again")
 	}
-	t, e := g.match(r)
+	t, e := x.registry.match(r)
 	if e != nil {
-		return nil, e
+		return e
 	}
 	want := actions[t.route][r.Method]
 	if want == none {
-		a.Header().Set("Allow", allowed(t.route))
-		return nil, api.Errorf(http.StatusMethodNotAllowed, codeUnsupported, "this answers %s", allowed(t.route))
+		x.answer.Header().Set("Allow", allowed(t.route))
+		return api.Errorf(http.StatusMethodNotAllowed, codeUnsupported, "this answers %s", allowed(t.route))
 	}
-	x := &exchange{target: t, registry: g, answer: a, principal: p, action: want}
-	return x, x.permit()
+	x.target, x.principal, x.action = t, p, want
+	return x.permit()
 }
 
 // permissions says what each role may do in a product. A host may read what
@@ -93,8 +101,11 @@ func (x *exchange) permit() *api.Error {
 	if x.action == ping {
 		return nil
 	}
-	product, served := x.registry.State.Product(x.repository)
-	roles := x.registry.State.Roles(x.principal.ID, product)
+	served := x.product != ""
+	if !served {
+		x.product, served = x.registry.State.Product(x.repository)
+	}
+	roles := x.registry.State.Roles(x.principal.ID, x.product)
 	switch {
 	case len(roles) == 0 && x.action == catalog:
 		return forbidden("the list of all repositories is for admins of the server")
@@ -105,7 +116,6 @@ func (x *exchange) permit() *api.Error {
 	case !served && x.action != catalog:
 		return api.Errorf(http.StatusNotFound, codeNoName, "no product lives in repository %.200s", x.repository).Hint("add it first: patchfit admin product")
 	}
-	x.product = product
 	x.gated = !slices.ContainsFunc(roles, func(role string) bool { return role != state.RoleHost })
 	return nil
 }
@@ -182,9 +192,12 @@ func (x *exchange) request(r *http.Request) *http.Request {
 		x.sha512 = ref
 		r.URL.Path = strings.TrimSuffix(r.URL.Path, ref) + placeholder
 	}
-	r.Body = newPatient(x.answer, r.Body)
+	r.Body = onlyRead{r.Body}
 	return r
 }
+
+// onlyRead is a body that cannot write itself: a writer of uploads only reads.
+type onlyRead struct{ io.ReadCloser }
 
 // must refuses what the exchange was not let in for.
 func (x *exchange) must(want action, repository string) error {

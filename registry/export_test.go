@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Slow has distribution answer everything, or not.
@@ -13,6 +14,9 @@ func (g *Registry) Slow(yes bool) { g.slow = yes }
 
 // Sweep does what New began, until ctx ends: in the time of whoever calls it.
 func (g *Registry) Sweep(ctx context.Context) { g.sweep(ctx) }
+
+// LookEvery has manifests in memory compared with their files so often.
+func (g *Registry) LookEvery(d time.Duration) { g.bodies = newBodies(g.Store, d) }
 
 // Methods returns what every route answers.
 func Methods() map[string][]string {

@@ -40,7 +40,8 @@ const (
 // A server is a registry behind a real HTTP server, on the state of a House.
 type server struct {
 	*statetest.House
-	t    *testing.T
+	t    testing.TB
+	look time.Duration // how often what is in memory is compared with its file
 	root string
 	url  string
 	logs *logs
@@ -57,10 +58,10 @@ type server struct {
 
 // newServer returns a server with one principal of each kind. The test says
 // who asks in a header; package auth finds that out in a real server.
-func newServer(t *testing.T) *server {
+func newServer(t testing.TB) *server {
 	t.Helper()
 	h := statetest.New(t)
-	s := &server{House: h, t: t, root: t.TempDir(), logs: new(logs), journal: &faultyJournal{inner: h.Journal}, client: http.DefaultTransport}
+	s := &server{House: h, t: t, root: t.TempDir(), logs: new(logs), journal: &faultyJournal{inner: h.Journal}, client: http.DefaultTransport, look: time.Nanosecond}
 	s.validNow()
 	s.publisher, _ = h.Principal("publisher", state.RolePublisher)
 	s.auditor, _ = h.Principal("auditor", state.RoleAuditor)
@@ -86,12 +87,13 @@ func (s *server) start() {
 	}
 	s.disk = &faultyDisk{Backend: disk}
 	r, err := registry.New(registry.Config{
-		Content: content.New(s.disk, nil), State: s.State, Gate: s.gate, Admit: admit.New(s.State), Store: s.Blobs,
+		Content: content.New(s.disk, &content.Options{LookEvery: s.look}), State: s.State, Gate: s.gate, Admit: admit.New(s.State), Store: s.Blobs,
 		Journal: s.journal, Logger: slog.New(slog.NewTextHandler(s.logs, nil)),
 	})
 	if err != nil {
 		s.t.Fatalf("opening the registry: %v", err)
 	}
+	r.LookEvery(s.look)
 	s.oci = r
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if p, ok := s.State.Principal(q.Header.Get(whoHeader)); ok {
@@ -283,7 +285,7 @@ func (s *server) push(raw []byte) attest.Digest {
 // doc is a JSON document in the making.
 type doc map[string]any
 
-func (d doc) bytes(t *testing.T) []byte {
+func (d doc) bytes(t testing.TB) []byte {
 	t.Helper()
 	b, err := json.Marshal(d)
 	if err != nil {
@@ -379,7 +381,7 @@ func (s *server) pushArtifacts(w *world) {
 }
 
 // carrier returns the manifest that carries a bundle, as cosign writes it.
-func carrier(t *testing.T, bundle, subject []byte) []byte {
+func carrier(t testing.TB, bundle, subject []byte) []byte {
 	t.Helper()
 	return artifact(attest.ArtifactBundle, attest.ArtifactBundle, bundle, subject).bytes(t)
 }

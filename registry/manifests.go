@@ -38,11 +38,11 @@ func (s *manifests) Get(ctx context.Context, dgst digest.Digest, _ ...distributi
 	if !ok { // deleted since it was decided on
 		return nil, x.refuse(api.Errorf(http.StatusNotFound, codeNoManifest, "manifest %s is not in %s", d, s.name))
 	}
-	raw, err := s.registry.bodies.get(d)
+	body, err := s.registry.bodies.get(ctx, d)
 	if err != nil {
 		return nil, x.refuseFor(&unreadError{d, err})
 	}
-	got, _, err := distribution.UnmarshalManifest(m.MediaType, raw)
+	got, _, err := distribution.UnmarshalManifest(m.MediaType, body.bytes)
 	if err != nil {
 		return nil, x.refuseFor(err)
 	}

@@ -9,7 +9,6 @@ import (
 
 	v2 "github.com/distribution/distribution/v3/registry/api/v2"
 
-	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/state"
 )
@@ -21,8 +20,11 @@ var conditions = []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-
 // would, byte for byte, without the way through it. It asks the same exchange
 // the same questions. All else, every refusal too, is left to distribution:
 // there is one who says no.
+//
+// It is what a server does most, so it makes little garbage: what was found out
+// on the way is not asked again, and values of headers are shared.
 func (x *exchange) quick(r *http.Request) bool {
-	if x.action != read || r.URL.RawQuery != "" || (r.Method != http.MethodGet && r.Method != http.MethodHead) {
+	if x.action != read || x.digest == "" || r.URL.RawQuery != "" || (r.Method != http.MethodGet && r.Method != http.MethodHead) {
 		return false
 	}
 	for _, name := range conditions {
@@ -46,30 +48,32 @@ func (x *exchange) leave() bool {
 }
 
 func (x *exchange) quickManifest(r *http.Request) bool {
-	d, err := attest.ParseDigest(x.reference)
+	m, err := x.readable(r.Context(), x.digest)
 	if err != nil {
-		var ok bool
-		if d, ok = x.registry.State.Tag(x.repository, x.reference); !ok {
-			return false
-		}
-	}
-	if x.mayRead(r.Context(), d) != nil {
 		return x.leave()
 	}
-	m, ok := x.registry.State.Manifest(x.repository, d)
-	if !ok || (m.MediaType != state.MediaManifest && m.MediaType != state.MediaIndex) || !acceptsAll(r.Header["Accept"]) && !accepts(r.Header["Accept"], m.MediaType) {
+	mediaType, ok := manifestTypes[m.MediaType]
+	if accept := r.Header["Accept"]; !ok || !acceptsAll(accept) && !accepts(accept, m.MediaType) {
 		return x.leave()
 	}
-	raw, err := x.registry.bodies.get(d)
+	b, err := x.registry.bodies.get(r.Context(), x.digest)
 	if err != nil {
 		return x.leave()
 	}
 	h := x.answer.Header()
-	h["Docker-Content-Digest"] = []string{string(d)}
-	h["Etag"] = []string{`"` + string(d) + `"`}
-	x.sendBytes(r, m.MediaType, raw)
+	h["Docker-Content-Digest"], h["Etag"] = b.digest, b.etag
+	x.head(mediaType)
+	if r.Method == http.MethodHead || len(b.bytes) >= short {
+		h["Content-Length"] = b.length
+	}
+	x.body(r, b.bytes)
 	return true
 }
+
+// short is how many bytes net/http counts by itself. What a short body goes out
+// with is eight headers then, as many as a map holds before it grows: they are
+// put into one, and copied to another.
+const short = 2 << 10
 
 // accepts reports whether one of the media ranges is just this type.
 func accepts(headers []string, mediaType string) bool {
@@ -87,58 +91,82 @@ func accepts(headers []string, mediaType string) bool {
 }
 
 func (x *exchange) quickBlob(r *http.Request) bool {
-	d, err := attest.ParseDigest(x.reference)
-	if err != nil {
-		return false
-	}
-	if x.mayReadBlob(r.Context(), d) != nil {
+	if x.mayReadBlob(r.Context(), x.digest) != nil {
 		return x.leave()
 	}
-	if _, ok := x.registry.State.Blob(x.repository, d); !ok {
+	if _, ok := x.registry.State.Blob(x.repository, x.digest); !ok {
 		return x.leave()
 	}
-	b, err := x.registry.Content.Open(r.Context(), d)
+	if b, ok := x.registry.Content.Small(r.Context(), x.digest); ok {
+		x.smallBlob(r, b)
+		return true
+	}
+	return x.storedBlob(r)
+}
+
+// storedBlob answers with a blob that is not in memory yet, or never will be.
+func (x *exchange) storedBlob(r *http.Request) bool {
+	b, err := x.registry.Content.Open(r.Context(), x.digest)
 	if err != nil {
 		return x.leave()
 	}
 	defer b.Close()
-	blobHeader(x.answer.Header(), string(d))
-	x.answer.Header()["Accept-Ranges"] = []string{"bytes"}
-	if b.Bytes != nil {
-		x.sendBytes(r, mediaOctets, b.Bytes)
-		return true
+	switch {
+	case b.Bytes != nil:
+		x.smallBlob(r, b.Bytes)
+	case r.Method == http.MethodHead:
+		x.blobHead(b.Size)
+		x.body(r, nil)
+	default:
+		x.largeBlob(r, b)
 	}
-	x.sendBlob(r, b)
 	return true
 }
 
-const apiVersion = "registry/2.0" // what distribution says it is
-
-// head sets what every answer of distribution has.
-func (x *exchange) head(mediaType string, size int64) {
-	h := x.answer.Header()
-	h["Docker-Distribution-Api-Version"] = []string{apiVersion}
-	h["Content-Type"] = []string{mediaType}
-	h["Content-Length"] = []string{strconv.FormatInt(size, 10)}
+func (x *exchange) smallBlob(r *http.Request, b []byte) {
+	x.blobHead(int64(len(b)))
+	x.body(r, b)
 }
 
-func (x *exchange) sendBytes(r *http.Request, mediaType string, b []byte) {
-	x.head(mediaType, int64(len(b)))
+// largeBlob leaves ranges and lengths to net/http; a kernel sends the file.
+func (x *exchange) largeBlob(r *http.Request, b content.Blob) {
+	h := x.answer.Header()
+	h["Docker-Distribution-Api-Version"] = apiVersion
+	blobHeader(h, x.reference)
+	http.ServeContent(x.answer, r, "", time.Time{}, b.ReadSeekCloser)
+}
+
+// Values of headers that answers share: nothing changes them.
+var (
+	apiVersion    = []string{"registry/2.0"} // what distribution says it is
+	octets        = []string{mediaOctets}
+	attached      = []string{"attachment"}
+	inBytes       = []string{"bytes"}
+	manifestTypes = map[string][]string{state.MediaManifest: {state.MediaManifest}, state.MediaIndex: {state.MediaIndex}}
+)
+
+// blobHead sets the head of an answer with a whole blob.
+func (x *exchange) blobHead(size int64) {
+	named := []string{x.reference, `"` + x.reference + `"`, strconv.FormatInt(size, 10)}
+	h := x.answer.Header()
+	h["Docker-Content-Digest"], h["Etag"] = named[:1:1], named[1:2:2]
+	h["Content-Disposition"], h["Accept-Ranges"] = attached, inBytes
+	h["Content-Length"] = named[2:]
+	x.head(octets)
+}
+
+// head sets what every answer of distribution has.
+func (x *exchange) head(mediaType []string) {
+	h := x.answer.Header()
+	h["Docker-Distribution-Api-Version"], h["Content-Type"] = apiVersion, mediaType
+}
+
+// body sends what was asked for: the head, or all of it.
+func (x *exchange) body(r *http.Request, b []byte) {
 	x.answer.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodGet {
 		_, _ = x.answer.Write(b) // the client is gone: there is nobody to tell
 	}
-}
-
-func (x *exchange) sendBlob(r *http.Request, b content.Blob) {
-	if r.Method == http.MethodGet {
-		// Ranges and lengths as in any other answer; a kernel sends the file.
-		x.answer.Header()["Docker-Distribution-Api-Version"] = []string{apiVersion}
-		http.ServeContent(x.answer, r, "", time.Time{}, b.ReadSeekCloser)
-		return
-	}
-	x.head(mediaOctets, b.Size)
-	x.answer.WriteHeader(http.StatusOK)
 }
 
 var _ io.ReaderFrom = (*answer)(nil) // or no kernel sends anything

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -29,29 +30,35 @@ func (x *exchange) named() (digest.Digest, bool) {
 // mayRead refuses a manifest that is not there, or that who asks may not have.
 // For a host this is the decision, made and recorded once per exchange.
 func (x *exchange) mayRead(ctx context.Context, d attest.Digest) error {
-	if err := x.must(read, x.repository); err != nil {
-		return err
-	}
-	e, asked := x.decided[d]
-	if !asked {
-		e = x.judge(ctx, d)
-		if x.decided == nil {
-			x.decided = make(map[attest.Digest]*api.Error, 1)
-		}
-		x.decided[d] = e
-	}
-	if e != nil {
-		return x.refuse(e)
-	}
-	return nil
+	_, err := x.readable(ctx, d)
+	return err
 }
 
-func (x *exchange) judge(ctx context.Context, d attest.Digest) *api.Error {
-	m, ok := x.registry.State.Manifest(x.repository, d)
+// readable returns a manifest that who asks may have.
+func (x *exchange) readable(ctx context.Context, d attest.Digest) (*state.Manifest, error) {
+	if err := x.must(read, x.repository); err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(x.decided, func(have decided) bool { return have.digest == d })
+	if at < 0 {
+		if x.decided == nil {
+			x.decided = x.first[:0]
+		}
+		at = len(x.decided)
+		m, ok := x.registry.State.Manifest(x.repository, d)
+		x.decided = append(x.decided, decided{d, m, x.judge(ctx, d, m, ok)})
+	}
+	if e := x.decided[at].refusal; e != nil {
+		return nil, x.refuse(e)
+	}
+	return x.decided[at].manifest, nil
+}
+
+func (x *exchange) judge(ctx context.Context, d attest.Digest, m *state.Manifest, there bool) *api.Error {
 	switch {
-	case !ok && x.gated && x.registry.State.Condemned(x.repository, d) != nil:
+	case !there && x.gated && x.registry.State.Condemned(x.repository, d) != nil:
 		return condemned(d, x.registry.State.Condemned(x.repository, d))
-	case !ok:
+	case !there:
 		return api.Errorf(http.StatusNotFound, codeNoManifest, "manifest %s is not in %s", d, x.repository)
 	case !x.gated || isAdmitted(m):
 		return nil

@@ -32,6 +32,7 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/fileid"
+	"github.com/patchfit/patchfit/internal/kept"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/admit"
 	"github.com/patchfit/patchfit/registry/content"
@@ -99,7 +100,7 @@ func New(c Config) (*Registry, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.Limits = c.Limits.withDefaults()
-	g := &Registry{Config: c, router: newRouter(), uploads: newUploads(c.Limits), bodies: newBodies(c.Store), pages: newPages()}
+	g := &Registry{Config: c, router: newRouter(), uploads: newUploads(c.Limits), bodies: newBodies(c.Store, kept.LookEvery), pages: newPages()}
 	var err error
 	if g.app, err = newApp(g); err != nil {
 		return nil, err
@@ -128,10 +129,14 @@ func (g *Registry) Alone(do func() error) error {
 
 // ServeHTTP answers one request.
 func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := &answer{ResponseWriter: w}
+	both := &struct { // in one piece: there is one for every request
+		answer   answer
+		exchange exchange
+	}{}
+	a, x := &both.answer, &both.exchange
+	a.ResponseWriter, x.registry, x.answer = w, g, a
 	defer g.recovered(a, r)
-	x, e := g.open(a, r)
-	if e != nil {
+	if e := x.open(r); e != nil {
 		a.refuse(e)
 		return
 	}

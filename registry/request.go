@@ -79,11 +79,13 @@ func hygiene(r *http.Request) *api.Error {
 	switch {
 	case strings.Contains(r.URL.EscapedPath(), "%") || !canonical(r.URL.Path):
 		return invalid(codeName, "the path is not in its one form: no percent signs, no empty or dotted segments, a slash at the end only of /v2/ and of uploads/")
-	case len(r.Header.Values("Content-Type")) > 1:
+	case len(r.Header["Content-Type"]) > 1:
 		return invalid(api.CodeInvalid, "Content-Type is given more than once")
 	case isForm(r.Header.Get("Content-Type")):
 		return api.Errorf(http.StatusUnsupportedMediaType, codeUnsupported, "a body that is a form is not read here").
 			Hint("send parameters in the query and bytes as application/octet-stream")
+	case r.URL.RawQuery == "":
+		return nil
 	}
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -124,6 +126,9 @@ func oneDigest(s string) *api.Error {
 // isForm reports whether Go's form readers would read a body of this type.
 // They take more than parses.
 func isForm(contentType string) bool {
+	if contentType == "" {
+		return false
+	}
 	t, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		t = strings.ToLower(strings.TrimSpace(contentType))
@@ -140,6 +145,10 @@ type target struct {
 	route      string
 	repository string // "" where it is not about one
 	reference  string // the tag or digest; "" where there is none
+
+	// What quickMatch found out on the way; "" where it did not.
+	product string        // that lives in the repository
+	digest  attest.Digest // that the reference is, or names
 }
 
 // match finds what a request is about.
@@ -151,7 +160,7 @@ func (g *Registry) match(r *http.Request) (target, *api.Error) {
 	if !g.router.Match(r, &m) || m.Route == nil || m.Route.GetName() == "" {
 		return target{}, api.Errorf(http.StatusNotFound, api.CodeNotFound, "there is nothing here")
 	}
-	t := target{m.Route.GetName(), m.Vars["name"], m.Vars["digest"]}
+	t := target{route: m.Route.GetName(), repository: m.Vars["name"], reference: m.Vars["digest"]}
 	if e := oneDigest(t.reference); e != nil {
 		return target{}, e
 	}
@@ -184,17 +193,19 @@ func (g *Registry) quickMatch(p string) (target, bool) {
 	if at < 0 {
 		return target{}, false
 	}
-	t := target{quickRoutes[rest[at+1:]], rest[:at], reference}
+	t := target{route: quickRoutes[rest[at+1:]], repository: rest[:at], reference: reference}
 	if t.route == "" {
 		return target{}, false
 	}
-	if _, served := g.State.Product(t.repository); !served {
+	if t.product, ok = g.State.Product(t.repository); !ok {
 		return target{}, false
 	}
-	if _, err := attest.ParseDigest(reference); err == nil {
-		return t, true
+	if strings.IndexByte(reference, ':') >= 0 { // no tag has one
+		var err error
+		t.digest, err = attest.ParseDigest(reference)
+		return t, err == nil
 	}
-	_, ok = g.State.Tag(t.repository, reference)
+	t.digest, ok = g.State.Tag(t.repository, reference)
 	return t, ok && t.route == v2.RouteNameManifest
 }
 

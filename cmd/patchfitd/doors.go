@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -52,8 +54,6 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := mux.NewRouter().SkipClean(true).UseEncodedPath()
-	r.PathPrefix("/v2").Handler(limits.steady(oci))
 	rest := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	rest.Handle("/token", limits.exchanges(who.TokenHandler()))
 	rest.PathPrefix("/v1/").Handler(api)
@@ -63,8 +63,20 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 		return nil, err
 	}
 	rest.HandleFunc("/readyz", h.ready)
-	r.PathPrefix("/").Handler(limits.prompt(rest))
-	return guarded(r, baseURL), nil
+	return guarded(front(limits.steady(oci), limits.prompt(rest)), baseURL), nil
+}
+
+// front sends requests for artifacts one way and all others the other. Every
+// pull comes by here, and needs no pattern matched.
+func front(artifacts, others http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := cmp.Or(r.URL.RawPath, r.URL.Path) // as it was written: %2e is no dot here
+		if strings.HasPrefix(path, "/v2") {
+			artifacts.ServeHTTP(w, r)
+			return
+		}
+		others.ServeHTTP(w, r)
+	})
 }
 
 func (h *house) registry(who *auth.Authority, limits *limits) (http.Handler, error) {

@@ -13,6 +13,15 @@ const (
 	stayHTTPS   = "max-age=31536000"
 )
 
+// Values that all answers share: nothing changes them, and adding makes
+// another list.
+var (
+	noSniffing = []string{"nosniff"}
+	onlyHTTPS  = []string{stayHTTPS}
+	attached   = []string{"attachment"}
+	noPage     = []string{"default-src 'none'; sandbox"}
+)
+
 // guarded sets the headers that keep browsers from making something of an
 // answer, and refuses what a page of another site makes a browser send.
 func guarded(next http.Handler, baseURL string) http.Handler {
@@ -20,13 +29,12 @@ func guarded(next http.Handler, baseURL string) http.Handler {
 	next = http.NewCrossOriginProtection().Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
+		h["X-Content-Type-Options"] = noSniffing
 		if secure {
-			h.Set("Strict-Transport-Security", stayHTTPS)
+			h["Strict-Transport-Security"] = onlyHTTPS
 		}
 		if r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/") {
-			h.Set("Content-Disposition", "attachment")
-			h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+			h["Content-Disposition"], h["Content-Security-Policy"] = attached, noPage
 		} else {
 			setPageHeaders(h)
 		}

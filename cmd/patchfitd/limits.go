@@ -115,6 +115,7 @@ func (l *limits) prompt(next http.Handler) http.Handler {
 	ask, answer := time.Duration(l.RequestTime), time.Duration(l.AnswerTime)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		now, c := time.Now(), http.NewResponseController(w)
+		pace.Forget(r.Context())
 		err := c.SetWriteDeadline(now.Add(ask + answer))
 		if r.Body != nil && r.Body != http.NoBody { // else it would end the request, which is whole already
 			err = errors.Join(err, c.SetReadDeadline(now.Add(ask)))
@@ -151,6 +152,7 @@ func newServer(handler http.Handler, c serverconfig.Limits) *http.Server {
 	c = c.Whole()
 	return &http.Server{
 		Handler:           handler,
+		ConnContext:       pace.Connection,
 		ReadHeaderTimeout: time.Duration(c.HeaderTime),
 		IdleTimeout:       time.Duration(c.IdleTime),
 		MaxHeaderBytes:    int(c.HeaderBytes),

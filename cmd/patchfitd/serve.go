@@ -61,6 +61,7 @@ func serve(ctx context.Context, configPath string, stdout, stderr io.Writer) (er
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	h.catchUp(ctx, x)
+	spacious(ctx)
 	projected := make(chan struct{})
 	go func() { defer close(projected); h.project(ctx, x) }()
 	defer func() { cancel(); <-projected }()
@@ -111,17 +112,22 @@ func (h *house) run(ctx context.Context, l net.Listener, handler http.Handler) e
 	return nil
 }
 
-// project keeps the index up to the journal. It lags; it never leads.
+// project keeps the index up to the journal. It lags; it never leads. When it
+// has what the state has, there is nothing to read until the next record.
 func (h *house) project(ctx context.Context, x *index.Index) {
 	tick := time.NewTicker(indexPoll)
 	defer tick.Stop()
-	for {
+	for indexed := int64(-1); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			h.catchUp(ctx, x)
 		}
+		if h.state.Last() == indexed {
+			continue
+		}
+		h.catchUp(ctx, x)
+		indexed, _ = x.Applied(ctx) // 0 where that fails: it is tried again
 	}
 }
 

@@ -32,7 +32,7 @@ func (a *answer) copy(src *io.LimitedReader) (n int64, err error) {
 	for src.N > 0 {
 		m, err := io.ReadFull(src, buf[:min(a.chunk, mostCopy, src.N)])
 		began := time.Now()
-		a.extend()
+		_ = a.extend()
 		k, failed := a.ResponseWriter.Write(buf[:m])
 		if n += int64(k); failed != nil {
 			return n, failed
@@ -51,12 +51,12 @@ func (a *answer) copy(src *io.LimitedReader) (n int64, err error) {
 // A delivery is a file on its way. It has more time whenever some of it moved.
 type delivery struct {
 	file   io.LimitedReader // of an *os.File
-	extend func()
+	extend func() error
 }
 
 // Read is for connections that are no plain ones of TCP.
 func (d *delivery) Read(p []byte) (int, error) {
-	d.extend()
+	_ = d.extend()
 	return d.file.Read(p)
 }
 
@@ -90,7 +90,7 @@ func (c *tcpConn) send(d *delivery) (n int64, err error) {
 			case failed == unix.EINTR:
 			case failed == unix.EAGAIN:
 				if moved {
-					d.extend()
+					_ = d.extend()
 				}
 				return false
 			case failed != nil || m == 0: // 0: the file is shorter than it should be

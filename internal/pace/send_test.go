@@ -104,7 +104,7 @@ func TestKernelSends(t *testing.T) {
 		}()
 	})
 	extended := 0
-	d := &delivery{file: io.LimitedReader{R: f, N: int64(len(want)) + 10}, extend: func() { extended++; take() }}
+	d := &delivery{file: io.LimitedReader{R: f, N: int64(len(want)) + 10}, extend: func() error { extended++; take(); return nil }}
 	n, err := c.send(d)
 	if err != nil || n != int64(len(want)) || d.file.N != 10 {
 		t.Errorf("%d of %d bytes, %d are left, %v", n, len(want), d.file.N, err)
@@ -134,7 +134,7 @@ func TestKernelSendsToNobody(t *testing.T) {
 		defer f.Close()
 		c, client := pair(t)
 		leave(c, client)
-		d := &delivery{file: io.LimitedReader{R: io.Reader(f), N: copyFrom}, extend: func() {}}
+		d := &delivery{file: io.LimitedReader{R: io.Reader(f), N: copyFrom}, extend: func() error { return nil }}
 		for err == nil && d.file.N > 0 {
 			if _, err = c.ReadFrom(d); err == nil {
 				f.Seek(0, io.SeekStart)
@@ -160,7 +160,7 @@ func TestFilesNoKernelSends(t *testing.T) {
 		w.Close()
 	}()
 	c, client := pair(t)
-	n, err := c.ReadFrom(&delivery{file: io.LimitedReader{R: r, N: 9}, extend: func() {}})
+	n, err := c.ReadFrom(&delivery{file: io.LimitedReader{R: r, N: 9}, extend: func() error { return nil }})
 	c.Close()
 	if b, _ := io.ReadAll(client); err != nil || n != 5 || string(b) != "hello" {
 		t.Errorf("%d bytes, %v; the client got %q", n, err, b)

@@ -1,8 +1,10 @@
 package pace
 
 import (
+	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"time"
@@ -24,16 +26,15 @@ type Limits struct {
 // counts, so that a slow disk of ours ends nothing.
 func Steady(next http.Handler, l Limits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := http.NewResponseController(w)
-		// A request before this one on the connection may have left a deadline.
-		if err := c.SetWriteDeadline(time.Time{}); err != nil {
+		a := &answer{ResponseWriter: w, control: http.NewResponseController(w), stall: l.AnswerStall, chunk: leastChunk}
+		bodied := r.Body != nil && r.Body != http.NoBody
+		if err := a.begin(r, bodied); err != nil {
 			http.Error(w, "this connection cannot be timed", http.StatusInternalServerError)
 			return
 		}
-		a := &answer{ResponseWriter: w, deadline: c.SetWriteDeadline, stall: l.AnswerStall, chunk: leastChunk}
-		defer a.extend() // for what is still buffered
-		if r.Body != nil && r.Body != http.NoBody {
-			b := &body{ReadCloser: r.Body, limits: l, deadline: c.SetReadDeadline}
+		defer func() { _ = a.extend() }() // for what is still buffered
+		if bodied {
+			b := &body{ReadCloser: r.Body, limits: l, deadline: a.control.SetReadDeadline}
 			defer b.leave()
 			r = r.WithContext(r.Context()) // a copy: the body is ours alone
 			r.Body = b
@@ -111,23 +112,74 @@ const (
 // An answer is written for as long as the client takes it.
 type answer struct {
 	http.ResponseWriter
-	deadline func(time.Time) error
-	stall    time.Duration
-	chunk    int64
+	control *http.ResponseController
+	stall   time.Duration
+	chunk   int64
+	last    *deadline
 }
 
-func (a *answer) extend() { _ = a.deadline(time.Now().Add(a.stall)) }
+// A deadline of writing is when the one in effect was set; the zero time: there
+// is none, or it is not known.
+type deadline struct{ set time.Time }
+
+type deadlineKey struct{}
+
+// Connection is for [http.Server.ConnContext]. It remembers for a connection of
+// HTTP/1, whose requests come one after the other, which deadline it has.
+func Connection(ctx context.Context, _ net.Conn) context.Context {
+	return context.WithValue(ctx, deadlineKey{}, new(deadline))
+}
+
+// Forget is for who sets a deadline of writing that is not Steady's, on the
+// connection of the request with this context.
+func Forget(ctx context.Context) {
+	if d, ok := ctx.Value(deadlineKey{}).(*deadline); ok {
+		d.set = time.Time{}
+	}
+}
+
+// begin sees to the deadline that a request before this one may have left on
+// the connection. There is none from here on where it may be long until there
+// is an answer and something is written before it, and for a stream of HTTP/2,
+// which a deadline that passes ends. Else the answer's own time begins.
+func (a *answer) begin(r *http.Request, bodied bool) error {
+	if r.ProtoMajor == 1 {
+		a.last, _ = r.Context().Value(deadlineKey{}).(*deadline)
+	}
+	if a.last == nil {
+		a.last = new(deadline)
+	}
+	if bodied || r.ProtoMajor != 1 {
+		a.last.set = time.Time{}
+		return a.control.SetWriteDeadline(time.Time{})
+	}
+	return a.extend()
+}
+
+// timely is the part of a stall in which a deadline is as good as a new one:
+// most answers are out long before.
+const timely = 64
+
+// extend sees that the client has its time from now on. Once begin has set a
+// deadline it does not fail.
+func (a *answer) extend() error {
+	if time.Since(a.last.set) < a.stall/timely {
+		return nil
+	}
+	a.last.set = time.Now()
+	return a.control.SetWriteDeadline(a.last.set.Add(a.stall + a.stall/timely))
+}
 
 // WriteHeader sends the status.
 func (a *answer) WriteHeader(status int) {
-	a.extend()
+	_ = a.extend()
 	a.ResponseWriter.WriteHeader(status)
 }
 
 func (a *answer) Write(p []byte) (n int, err error) {
 	for {
 		part := p[n:min(len(p), n+leastChunk)]
-		a.extend()
+		_ = a.extend()
 		m, err := a.ResponseWriter.Write(part)
 		if n += m; err != nil || n >= len(p) {
 			return n, err
@@ -149,7 +201,7 @@ func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
 		part := &io.LimitedReader{R: src, N: a.chunk}
 		want := part.N
 		began := time.Now()
-		a.extend()
+		_ = a.extend()
 		m, err := to.ReadFrom(part)
 		if n += m; err != nil || m < want {
 			return n, err
@@ -164,7 +216,7 @@ func (a *answer) limited(to io.ReaderFrom, src *io.LimitedReader) (n int64, err 
 	if !ok || src.N >= copyFrom {
 		return a.copy(src)
 	}
-	a.extend()
+	_ = a.extend()
 	n, err = to.ReadFrom(&delivery{file: io.LimitedReader{R: file, N: src.N}, extend: a.extend})
 	src.N -= n
 	return n, err
@@ -183,7 +235,7 @@ func (a *answer) Flush() { _ = a.FlushError() }
 
 // FlushError is for [http.ResponseController].
 func (a *answer) FlushError() error {
-	a.extend()
+	_ = a.extend()
 	return http.NewResponseController(a.ResponseWriter).Flush()
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -297,3 +298,71 @@ func aFile(w http.ResponseWriter) error {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// countingDeadlines is a connection that notes what is asked of it.
+type countingDeadlines struct {
+	http.ResponseWriter
+	set []time.Time
+}
+
+func (c *countingDeadlines) SetReadDeadline(time.Time) error { return nil }
+
+func (c *countingDeadlines) SetWriteDeadline(t time.Time) error {
+	c.set = append(c.set, t)
+	return nil
+}
+
+// TestConnectionRemembers: requests that follow each other at once on one
+// connection share a deadline, unless something else was set in between.
+func TestConnectionRemembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &countingDeadlines{ResponseWriter: httptest.NewRecorder()}
+		h := Steady(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) }), limits)
+		ctx := Connection(t.Context(), nil)
+		ask := func(body io.Reader, proto int) {
+			r := httptest.NewRequestWithContext(ctx, http.MethodPut, "/", body)
+			r.ProtoMajor = proto
+			h.ServeHTTP(c, r)
+		}
+		for i, step := range []struct {
+			do   func()
+			want int // deadlines set
+		}{
+			{func() { ask(nil, 1) }, 1},
+			{func() { ask(nil, 1) }, 0},
+			{func() { time.Sleep(limits.AnswerStall); ask(nil, 1) }, 1},
+			{func() { ask(strings.NewReader("x"), 1) }, 2}, // none while it comes in, then its answer's
+			{func() { ask(nil, 1) }, 0},
+			{func() { Forget(ctx); ask(nil, 1) }, 1},
+			{func() { ask(nil, 2) }, 2}, // a stream has its own
+		} {
+			c.set = nil
+			if step.do(); len(c.set) != step.want {
+				t.Errorf("step %d: deadlines %v, want %d", i, c.set, step.want)
+			}
+		}
+	})
+}
+
+// TestDeadlinesAreFew: an answer that is out at once takes one deadline, one
+// that takes its time a new one with each piece; never one that has passed or
+// leaves less than the client is promised.
+func TestDeadlinesAreFew(t *testing.T) {
+	for pause, want := range map[time.Duration]int{0: 1, limits.AnswerStall: 3} {
+		synctest.Test(t, func(t *testing.T) {
+			c := &countingDeadlines{ResponseWriter: httptest.NewRecorder()}
+			Steady(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				for range 2 {
+					time.Sleep(pause)
+					_, _ = w.Write([]byte("x"))
+					if left := time.Until(c.set[len(c.set)-1]); left < limits.AnswerStall {
+						t.Errorf("%v are left for what was written just now", left)
+					}
+				}
+			}), limits).ServeHTTP(c, httptest.NewRequest(http.MethodGet, "/", nil))
+			if len(c.set) != want {
+				t.Errorf("after pauses of %v: deadlines %v, want %d", pause, c.set, want)
+			}
+		})
+	}
+}

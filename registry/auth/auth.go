@@ -101,13 +101,30 @@ type contextKey struct{}
 
 // From returns who is asking; false: nobody.
 func From(ctx context.Context) (state.Principal, bool) {
-	p, ok := ctx.Value(contextKey{}).(state.Principal)
-	return p, ok && p.ID != ""
+	p, ok := ctx.Value(contextKey{}).(*state.Principal)
+	if !ok || p.ID == "" {
+		return state.Principal{}, false
+	}
+	return *p, true
 }
 
 // With returns a context in which p is asking.
 func With(ctx context.Context, p state.Principal) context.Context {
-	return context.WithValue(ctx, contextKey{}, p)
+	return &asking{ctx, p}
+}
+
+// asking is a context with who is asking, in one piece: each request has one.
+type asking struct {
+	context.Context
+	principal state.Principal
+}
+
+// Value implements [context.Context].
+func (a *asking) Value(key any) any {
+	if key == (contextKey{}) {
+		return &a.principal
+	}
+	return a.Context.Value(key)
 }
 
 // Required lets a request through with its principal in the context, and

@@ -26,7 +26,7 @@ func newDisk(t *testing.T) (*Store, *Disk) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(k, nil), k
+	return New(k, &Options{LookEvery: time.Nanosecond}), k
 }
 
 // put stores b, and has it look old enough to be remembered.

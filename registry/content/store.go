@@ -11,16 +11,13 @@ import (
 	"sync"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/kept"
 )
 
 const (
-	maxWhole  = 1 << 17  // objects remembered as whole
-	maxSmall  = 512      // blobs kept in memory
-	smallSize = 32 << 10 // bytes of one
-	chunk     = 64 << 10 // bytes that are hashed at a time where there is a pace
+	maxWhole = 1 << 17  // objects remembered as whole
+	chunk    = 64 << 10 // bytes that are hashed at a time where there is a pace
 )
 
 // Options may be nil.
@@ -30,22 +27,19 @@ type Options struct {
 	MinFree int64
 	// MinFreePercent is the same as a part of all the bytes there are.
 	MinFreePercent int64
+	// LookEvery is how long a small blob in memory is believed to be what is kept
+	// without a look; 0: [kept.LookEvery].
+	LookEvery time.Duration
 }
 
 // A Store is safe for concurrent use.
 type Store struct {
 	backend Backend
 	options Options
-	small   *lru.Cache[attest.Digest, small]
+	small   *kept.Cache[attest.Digest, Version, []byte]
 
 	mu    sync.Mutex
 	whole map[attest.Digest]Version // versions that had their digest when they were hashed
-}
-
-// small is a blob in memory, and the version it was read from.
-type small struct {
-	version Version
-	bytes   []byte
 }
 
 // New returns a store of what b keeps.
@@ -54,7 +48,7 @@ func New(b Backend, o *Options) *Store {
 	if o != nil {
 		s.options = *o
 	}
-	s.small, _ = lru.New[attest.Digest, small](maxSmall) // fails for a size below 1
+	s.small = newSmalls(b, s.options.LookEvery)
 	return s
 }
 
@@ -65,19 +59,10 @@ type Blob struct {
 	Bytes             []byte // all of a small blob, not to be changed; nil: of a large one
 }
 
-// inMemory is the content of a small blob.
-type inMemory struct{ *bytes.Reader }
-
-func (inMemory) Close() error { return nil }
-
-func newSmall(b []byte) Blob {
-	return Blob{inMemory{bytes.NewReader(b)}, int64(len(b)), b}
-}
-
 // Open returns a blob, hashed now or found as it was when it was hashed last:
 // ErrNotFound, ErrDamaged.
 func (s *Store) Open(ctx context.Context, d attest.Digest) (Blob, error) {
-	if b, ok := s.remembered(ctx, d); ok {
+	if b, ok := s.small.Get(ctx, d); ok {
 		return newSmall(b), nil
 	}
 	if _, err := attest.ParseDigest(string(d)); err != nil {
@@ -100,34 +85,6 @@ func (s *Store) Open(ctx context.Context, d attest.Digest) (Blob, error) {
 		}
 	}
 	return Blob{ReadSeekCloser: object, Size: version.Size}, nil
-}
-
-// remembered returns a small blob that is in memory and still is what is kept.
-func (s *Store) remembered(ctx context.Context, d attest.Digest) ([]byte, bool) {
-	have, ok := s.small.Get(d)
-	if !ok {
-		return nil, false
-	}
-	if v, err := s.backend.Version(ctx, d); err != nil || v != have.version {
-		s.small.Remove(d)
-		return nil, false
-	}
-	return have.bytes, true
-}
-
-// readSmall returns all of a small object, hashed.
-func (s *Store) readSmall(ctx context.Context, d attest.Digest, object io.Reader, v Version) ([]byte, error) {
-	b := make([]byte, v.Size)
-	if _, err := io.ReadFull(object, b); err != nil && !isShort(err) {
-		return nil, fmt.Errorf("reading %s: %w", d, err)
-	}
-	if attest.DigestOf(b) != d {
-		return nil, fmt.Errorf("%s: %w", d, ErrDamaged)
-	}
-	if now, err := s.backend.Version(ctx, d); err == nil && now == v && v.settled(time.Now()) {
-		s.small.Add(d, small{v, b})
-	}
-	return b, nil
 }
 
 func isShort(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
