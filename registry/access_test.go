@@ -52,7 +52,7 @@ func way(method, path string, header ...string) request {
 }
 
 // checkReply asks what has to hold for every answer of a product.
-func checkReply(t *testing.T, name string, r reply, w *world) {
+func checkReply(t testing.TB, name string, r reply, w *world) {
 	t.Helper()
 	if r.header.Get("Cache-Control") != "private, no-store" || r.header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("%s: headers %v", name, r.header)

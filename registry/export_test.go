@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/patchfit/patchfit/registry/api"
 )
 
 // Slow has distribution answer everything, or not.
@@ -13,6 +15,18 @@ func (g *Registry) Slow(yes bool) { g.slow = yes }
 
 // Sweep does what New began, until ctx ends: in the time of whoever calls it.
 func (g *Registry) Sweep(ctx context.Context) { g.sweep(ctx) }
+
+// ServeUngated answers a request without asking the gate: the server that a
+// benchmark compares with. It is of the tests, and so in no program.
+func (g *Registry) ServeUngated(w http.ResponseWriter, r *http.Request) {
+	g.serve(w, r, func(g *Registry, a *answer, r *http.Request) (*exchange, *api.Error) {
+		x, e := g.open(a, r)
+		if x != nil {
+			x.gated = false
+		}
+		return x, e
+	})
+}
 
 // Methods returns what every route answers.
 func Methods() map[string][]string {

@@ -40,7 +40,7 @@ const (
 // A server is a registry behind a real HTTP server, on the state of a House.
 type server struct {
 	*statetest.House
-	t    *testing.T
+	t    testing.TB
 	root string
 	url  string
 	logs *logs
@@ -57,7 +57,7 @@ type server struct {
 
 // newServer returns a server with one principal of each kind. The test says
 // who asks in a header; package auth finds that out in a real server.
-func newServer(t *testing.T) *server {
+func newServer(t testing.TB) *server {
 	t.Helper()
 	h := statetest.New(t)
 	s := &server{House: h, t: t, root: t.TempDir(), logs: new(logs), journal: &faultyJournal{inner: h.Journal}, client: http.DefaultTransport}
@@ -93,18 +93,23 @@ func (s *server) start() {
 		s.t.Fatalf("opening the registry: %v", err)
 	}
 	s.oci = r
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if p, ok := s.State.Principal(q.Header.Get(whoHeader)); ok {
-			q = q.WithContext(auth.With(q.Context(), p))
-		}
-		r.ServeHTTP(w, q)
-	}))
+	server := httptest.NewServer(s.asked(r.ServeHTTP))
 	s.url = server.URL
 	s.t.Cleanup(func() {
 		server.Close()
 		if err := r.Close(); err != nil {
 			s.t.Errorf("closing the registry: %v", err)
 		}
+	})
+}
+
+// asked finds out who asks, and has serve answer.
+func (s *server) asked(serve http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if p, ok := s.State.Principal(q.Header.Get(whoHeader)); ok {
+			q = q.WithContext(auth.With(q.Context(), p))
+		}
+		serve(w, q)
 	})
 }
 
@@ -283,7 +288,7 @@ func (s *server) push(raw []byte) attest.Digest {
 // doc is a JSON document in the making.
 type doc map[string]any
 
-func (d doc) bytes(t *testing.T) []byte {
+func (d doc) bytes(t testing.TB) []byte {
 	t.Helper()
 	b, err := json.Marshal(d)
 	if err != nil {
@@ -379,7 +384,7 @@ func (s *server) pushArtifacts(w *world) {
 }
 
 // carrier returns the manifest that carries a bundle, as cosign writes it.
-func carrier(t *testing.T, bundle, subject []byte) []byte {
+func carrier(t testing.TB, bundle, subject []byte) []byte {
 	t.Helper()
 	return artifact(attest.ArtifactBundle, attest.ArtifactBundle, bundle, subject).bytes(t)
 }

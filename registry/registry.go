@@ -34,6 +34,7 @@ import (
 	"github.com/patchfit/patchfit/internal/fileid"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/admit"
+	"github.com/patchfit/patchfit/registry/api"
 	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/gate"
 	"github.com/patchfit/patchfit/registry/state"
@@ -128,9 +129,14 @@ func (g *Registry) Alone(do func() error) error {
 
 // ServeHTTP answers one request.
 func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.serve(w, r, (*Registry).open)
+}
+
+// serve answers a request that open lets in.
+func (g *Registry) serve(w http.ResponseWriter, r *http.Request, open func(*Registry, *answer, *http.Request) (*exchange, *api.Error)) {
 	a := &answer{ResponseWriter: w}
 	defer g.recovered(a, r)
-	x, e := g.open(a, r)
+	x, e := open(g, a, r)
 	if e != nil {
 		a.refuse(e)
 		return
