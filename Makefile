@@ -117,6 +117,7 @@ bin/oci-conformance: test/conformance/go.mod
 .PHONY: bin/peers
 bin/peers:
 	cd $(PEERS) && go build -o ../../bin/peers .
+	go build -o bin/fill ./test/fill
 
 bin/registry: $(PEERS)/go.mod
 	@echo "building plain distribution, a peer to measure beside, from the Go proxy"

@@ -29,6 +29,7 @@ var may = map[string][]string{
 
 	"ledger":                        {"internal/strictjson", "attest"},
 	"ledger/tlog":                   {"internal/strictjson", "attest", "ledger"},
+	"ledger/tlog/tlogtest":          {},
 	"ledger/tsa":                    {"attest", "ledger"},
 	"ledger/client":                 {"internal/strictjson", "attest", "ledger"},
 	"ledger/internal/disk":          {},
@@ -84,7 +85,7 @@ var may = map[string][]string{
 
 // wires are the packages that know all rooms: programs and what drives them.
 // The rooms a program has of its own are in the table, as others are.
-var wires = []string{"cmd/", "test/bench", "test/demo"}
+var wires = []string{"cmd/", "test/bench", "test/demo", "test/fill"}
 
 func wiring(dir string) bool {
 	_, room := may[dir]

@@ -73,7 +73,9 @@ func front() []goal {
 		goal{area: "front", name: "front-rss-64-parallel-100m-mib", pkg: peers, benchmark: figure("memory", "patchfitd"), unit: "peak-MiB", limit: 128},
 		goal{area: "front", name: "front-flat-few-manifests", pkg: peers, benchmark: figure("flat", "few"), unit: "manifests", stated: true},
 		goal{area: "front", name: "front-flat-many-manifests", pkg: peers, benchmark: figure("flat", "many"), unit: "manifests", stated: true},
-		flat("tag"), flat("digest"),
+		goal{area: "front", name: "front-flat-many-start-s", pkg: peers, benchmark: figure("flat", "many"), unit: "start-s", stated: true},
+		goal{area: "front", name: "front-flat-many-rss-mib", pkg: peers, benchmark: figure("flat", "many"), unit: "idle-MiB", stated: true},
+		flat("tag"), flat("digest"), flat("tags"), flat("referrers"),
 		goal{area: "front", name: "front-pull-gate-vs-no-gate", pkg: "./registry", benchmark: "BenchmarkPullGateOnOff", unit: "ratio", limit: 0.97, least: true},
 	)
 }
@@ -87,9 +89,9 @@ func against(row, what, peer, unit string, limit float64) goal {
 	}
 }
 
-// flat says that a pull costs the same in a repository of very many manifests.
-func flat(reference string) goal {
-	row := "flat-" + reference
+// flat says that something costs the same in a repository of very many manifests.
+func flat(what string) goal {
+	row := "flat-" + what
 	return goal{
 		area: "front", name: "front-" + row + "-many-vs-few", pkg: peers,
 		benchmark: figure(row, "many"), peer: figure(row, "few"), unit: cpuUnit, limit: 1.3,

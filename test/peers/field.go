@@ -17,8 +17,7 @@ import (
 
 const (
 	referrers = 1000 // of one subject: the most patchfitd takes
-	manyMost  = 100_000
-	parallel  = 64 // downloads at once while memory is looked at
+	parallel  = 64   // downloads at once while memory is looked at
 )
 
 // A field is the servers that compete, with their content.
@@ -362,30 +361,5 @@ func (f *field) memory(ctx context.Context, entrants []entrant) {
 			continue
 		}
 		f.report.state("memory", e.label, peak, "peak-MiB")
-	}
-}
-
-// flat compares a repository of few manifests with one of very many, on one
-// server that holds both.
-func (f *field) flat(ctx context.Context) {
-	if !f.wants("flat") {
-		return
-	}
-	f.say("filling %s for %v", manyRepo, f.seed)
-	n, err := seedMany(ctx, endpoint{f.house.server, "publisher", manyRepo}, manyMost, f.seed)
-	if err != nil {
-		f.report.missing["flat"] = err.Error()
-		return
-	}
-	f.report.state("flat", "few", float64(len(f.stock.manifests)), "manifests")
-	f.report.state("flat", "many", float64(n), "manifests")
-	time.Sleep(2 * time.Second) // the index has followed
-	small := payloads[0]
-	for _, by := range []struct{ name, reference string }{{"flat-tag", small.tag}, {"flat-digest", f.known[small.tag]}} {
-		r := row{name: by.name, clients: 32, window: f.window, ratio: true, work: pull(http.MethodGet, fixed("manifests/"+by.reference), f.size(http.MethodGet))}
-		f.run(ctx, r, []entrant{
-			{"few", endpoint{f.house.server, "host", readRepo}},
-			{"many", endpoint{f.house.server, "host", manyRepo}},
-		})
 	}
 }

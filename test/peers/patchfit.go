@@ -40,6 +40,7 @@ var payloads = []payload{{"patch-1k", 1 << 10}, {"patch-1m", 1 << 20}, {"patch-1
 type house struct {
 	dir, bin, demo string
 	server         *server
+	principal      string // the publisher's id
 
 	mu     sync.Mutex
 	tokens map[string]bearer
@@ -69,7 +70,7 @@ func newHouse(dir, bin, demo string) (*house, error) {
 // run runs one of the programs in the house's directory and returns what it
 // prints.
 func (h *house) run(ctx context.Context, env []string, stdin, program string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(h.bin, program), args...)
 	cmd.Dir = h.dir
@@ -192,6 +193,7 @@ func (h *house) publisher(ctx context.Context, roots string, ids []string) error
 	if err := h.json(ctx, &made, h.admin("admin", "principal", "--name", "publisher", "--key", "publisher.pem.pub")...); err != nil {
 		return err
 	}
+	h.principal = made.Principal
 	for _, id := range ids {
 		if err := h.all(ctx, nil, "patchfit", h.admin("admin", "grant", "--principal", made.Principal, "--product", id, "--role", "publisher")); err != nil {
 			return err

@@ -27,7 +27,7 @@ type server struct {
 	done chan struct{} // closed when cmd has ended
 }
 
-const startTime = time.Minute // a journal of many records takes a while
+const startTime = 5 * time.Minute // a journal of many records takes a while, the more so beside others
 
 // start starts the server and waits until it answers.
 func (s *server) start(ctx context.Context) error {
