@@ -24,7 +24,7 @@ type goal struct {
 // come in the form of a package's benchmarks.
 const peers = "test/peers"
 
-var goals = slices.Concat(spine, front())
+var goals = slices.Concat(spine, front(), evidence)
 
 var spine = []goal{
 	{area: "spine", name: "decide-allow-ns", pkg: "./policy", benchmark: "BenchmarkDecide/allow", unit: "cpu-ns/op", limit: 1000},
@@ -36,6 +36,20 @@ var spine = []goal{
 	{area: "spine", name: "first-decision-p50-us", pkg: "./registry/gate", benchmark: "BenchmarkFirstDecision", unit: "p50-µs", stated: true},
 	{area: "spine", name: "first-decision-p99-us", pkg: "./registry/gate", benchmark: "BenchmarkFirstDecision", unit: "p99-µs", stated: true},
 	{area: "spine", name: "log-write-p50-ms", pkg: "./ledger/tlog", benchmark: "BenchmarkLogWrite", unit: "p50-ms", limit: 150},
+}
+
+// evidence are the goals of log and proofs. Bare Tessera keeps a log that takes
+// anything; a rate or a time next to it is what ours costs.
+var evidence = []goal{
+	{area: "evidence", name: "append-1-vs-tessera", pkg: "./ledger/tlog", benchmark: "BenchmarkAppend/writers=1", unit: "ratio", limit: 0.9, least: true},
+	{area: "evidence", name: "append-64-vs-tessera", pkg: "./ledger/tlog", benchmark: "BenchmarkAppend/writers=64", unit: "ratio", limit: 0.9, least: true},
+	{area: "evidence", name: "append-512-vs-tessera", pkg: "./ledger/tlog", benchmark: "BenchmarkAppend/writers=512", unit: "ratio", limit: 0.9, least: true},
+	{area: "evidence", name: "append-512-entries-a-second", pkg: "./ledger/tlog", benchmark: "BenchmarkAppend/writers=512", unit: "entries/s", stated: true},
+	{area: "evidence", name: "evidence-verify-vs-bare-sigstore-go", pkg: "./verify", benchmark: "BenchmarkBundle", unit: "ratio", limit: 1.2},
+	{area: "evidence", name: "proof-1m-vs-10k-entries", pkg: "./ledger/tlog", benchmark: "BenchmarkProof", unit: "ratio", limit: 1.5},
+	{area: "evidence", name: "proof-1m-p50-us", pkg: "./ledger/tlog", benchmark: "BenchmarkProof", unit: "p50-µs", stated: true},
+	{area: "evidence", name: "proof-1m-p99-us", pkg: "./ledger/tlog", benchmark: "BenchmarkProof", unit: "p99-µs", stated: true},
+	{area: "evidence", name: "monitor-1m-entries-s", pkg: "./ledger/tlog", benchmark: "BenchmarkMonitorMillion", unit: "s", stated: true},
 }
 
 const (
