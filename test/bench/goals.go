@@ -82,6 +82,11 @@ func front() []goal {
 			all = append(all, against(r.row, "cpu", "bare", cpuUnit, r.bare))
 		}
 	}
+	for _, row := range []string{"tls-manifest-digest", "tls-blob-1m"} {
+		for _, peer := range []string{"zot", "bare"} {
+			all = append(all, stated(against(row, "cpu", peer, cpuUnit, 0)), stated(against(row, "rate", peer, rateUnit, 0)))
+		}
+	}
 	return append(all,
 		goal{area: "front", name: "front-idle-rss-mib", pkg: peers, benchmark: figure("memory", "patchfitd"), unit: "idle-MiB", limit: 64},
 		goal{area: "front", name: "front-rss-64-parallel-100m-mib", pkg: peers, benchmark: figure("memory", "patchfitd"), unit: "peak-MiB", limit: 128},
@@ -101,6 +106,12 @@ func against(row, what, peer, unit string, limit float64) goal {
 		area: "front", name: "front-" + what + "-" + row + "-vs-" + peer, pkg: peers,
 		benchmark: figure(row, "patchfitd"), peer: figure(row, peer), unit: unit, limit: limit, least: what == "rate",
 	}
+}
+
+// stated is a goal without its limit.
+func stated(g goal) goal {
+	g.limit, g.least, g.stated = 0, false, true
+	return g
 }
 
 // flat says that something costs the same in a repository of very many manifests.

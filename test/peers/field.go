@@ -90,7 +90,7 @@ func (f *field) know(tags []string) error {
 func (f *field) openRivals(ctx context.Context) {
 	for _, r := range []struct {
 		name, program string
-		make          func(program, dir string) (*server, error)
+		make          func(program, dir string, k keyPair) (*server, error)
 		refers        bool
 	}{{"distribution", f.registry, newDistribution, false}, {"zot", f.zot, newZot, true}} {
 		if r.program == "" {
@@ -98,7 +98,7 @@ func (f *field) openRivals(ctx context.Context) {
 			continue
 		}
 		dir := filepath.Join(f.dir, r.name)
-		s, err := r.make(r.program, dir)
+		s, err := r.make(r.program, dir, keyPair{})
 		if err == nil {
 			err = f.fill(ctx, s, r.refers)
 		}
@@ -150,7 +150,7 @@ func (f *field) openBare(ctx context.Context) error {
 	list, dir := filepath.Join(f.dir, "pages.json"), filepath.Join(f.dir, "bare")
 	program, err := os.Executable()
 	if err == nil {
-		f.bare, err = newBare(program, dir, list)
+		f.bare, err = newBare(program, dir, list, keyPair{})
 	}
 	return errors.Join(err, os.Mkdir(dir, 0o755), os.WriteFile(list, b, 0o644))
 }
@@ -246,6 +246,7 @@ func (f *field) compete(ctx context.Context) {
 		f.run(ctx, r, f.entrants("publisher", pushRepo, registries...))
 	}
 	f.flat(ctx)
+	f.tls(ctx)
 }
 
 func (f *field) wants(name string) bool { return f.only.MatchString(name) }

@@ -63,10 +63,13 @@ func runBare(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	fs.SetOutput(stderr)
 	pages := fs.String("pages", "", "file that lists what to serve")
 	listen := fs.String("listen", "127.0.0.1:0", "address")
+	var k keyPair
+	fs.StringVar(&k.certificate, "certificate", "", "certificate, in PEM, to serve with TLS")
+	fs.StringVar(&k.key, "key", "", "its key")
 	if fs.Parse(args) != nil {
 		return errUsage
 	}
-	return serveBare(ctx, *pages, *listen, stdout)
+	return serveBare(ctx, *pages, *listen, k, stdout)
 }
 
 func runAll(ctx context.Context, args []string, stdout, stderr io.Writer) error {

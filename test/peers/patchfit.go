@@ -63,6 +63,7 @@ func newHouse(dir, bin, demo string) (*house, error) {
 	h.server = &server{
 		name: "patchfitd", address: address, log: filepath.Join(dir, "log"), program: filepath.Join(bin, "patchfitd"),
 		args: []string{"serve", "--config", filepath.Join(dir, "patchfitd.yaml")}, token: h.token,
+		secured: h.secured,
 	}
 	return h, os.MkdirAll(dir, 0o755)
 }
@@ -285,7 +286,7 @@ func (h *house) token(ctx context.Context, role string) (string, error) {
 	if t := h.tokens[role]; time.Since(t.got) < tokenTime {
 		return t.text, nil
 	}
-	out, err := h.run(ctx, h.as(role), "http://"+h.server.address+"\n", "docker-credential-patchfit", "get")
+	out, err := h.run(ctx, h.as(role), h.server.url("\n"), "docker-credential-patchfit", "get")
 	if err != nil {
 		return "", err
 	}
@@ -293,12 +294,13 @@ func (h *house) token(ctx context.Context, role string) (string, error) {
 	if err := json.Unmarshal([]byte(out), &known); err != nil {
 		return "", err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+h.server.address+"/token", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.server.url("/token"), nil)
 	if err != nil {
 		return "", err
 	}
 	req.SetBasicAuth(known.Username, known.Secret)
-	resp, err := http.DefaultClient.Do(req)
+	transport := &http.Transport{TLSClientConfig: h.server.secure, DisableKeepAlives: true}
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return "", err
 	}
