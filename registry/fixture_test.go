@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +23,7 @@ import (
 	"github.com/patchfit/patchfit/registry/admit"
 	"github.com/patchfit/patchfit/registry/auth"
 	"github.com/patchfit/patchfit/registry/content"
+	"github.com/patchfit/patchfit/registry/content/contenttest"
 	"github.com/patchfit/patchfit/registry/gate"
 	"github.com/patchfit/patchfit/registry/state"
 	"github.com/patchfit/patchfit/registry/state/statetest"
@@ -434,7 +434,7 @@ func (s *server) runs(host string, key statetest.Key, w *world) {
 
 // file returns where the bytes of a digest are on the disk.
 func (s *server) file(d attest.Digest) string {
-	return filepath.Join(s.root, "blobs/sha256", d.Hex()[:2], d.Hex())
+	return contenttest.File(s.root, d)
 }
 
 // flip changes one byte on the disk.
