@@ -63,18 +63,24 @@ func (f *field) fillMany(ctx context.Context) error {
 	return nil
 }
 
+// quietSeconds are enough: for one, a server that has work may not get to it
+// beside others.
+const quietSeconds = 5
+
 // settled waits until the server does nothing any more: its index has followed.
 func (f *field) settled(ctx context.Context) error {
-	before := time.Duration(-1)
+	before, quiet := time.Duration(0), 0
 	for range 120 {
 		now, err := cpuTime(f.house.server.pid())
 		if err != nil {
 			return err
 		}
-		if before >= 0 && now-before <= 5*tick {
+		if quiet++; now-before > 5*tick {
+			quiet = 0
+		}
+		if before = now; quiet == quietSeconds {
 			return nil
 		}
-		before = now
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
