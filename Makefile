@@ -37,13 +37,14 @@ build: ## build the four programs, static, into bin/
 	go build $(GOFLAGS_BUILD) -o bin/ ./cmd/...
 
 .PHONY: check
-check: bin/staticcheck ## gofmt, vet, staticcheck, architecture test, docs test
+check: bin/staticcheck ## gofmt, vet, staticcheck, go.mod files, architecture test, docs test
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "not gofmt'ed (run gofmt -w on them):"; echo "$$bad"; exit 1; fi
 	go vet ./...
 	cd $(TOOLS) && go vet ./...
 	cd test/conformance && go vet ./... && go test ./...
 	cd $(PEERS) && go vet ./... && go test -count=1 ./...
 	cd test/s3 && go vet ./...
+	scripts/modules
 	bin/staticcheck ./...
 	go test -count=1 ./test/arch
 
@@ -117,6 +118,7 @@ bin/oci-conformance: test/conformance/go.mod
 .PHONY: bin/peers
 bin/peers:
 	cd $(PEERS) && go build -o ../../bin/peers .
+	go build -o bin/fill ./test/fill
 
 bin/registry: $(PEERS)/go.mod
 	@echo "building plain distribution, a peer to measure beside, from the Go proxy"

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/patchfit/patchfit/registry/api"
 )
 
 // Slow has distribution answer everything, or not.
@@ -17,6 +19,16 @@ func (g *Registry) Sweep(ctx context.Context) { g.sweep(ctx) }
 
 // LookEvery has manifests in memory compared with their files so often.
 func (g *Registry) LookEvery(d time.Duration) { g.bodies = newBodies(g.Store, d) }
+
+// ServeUngated answers a request without asking the gate: the server that a
+// benchmark compares with. It is of the tests, and so in no program.
+func (g *Registry) ServeUngated(w http.ResponseWriter, r *http.Request) {
+	g.serve(w, r, func(x *exchange, r *http.Request) *api.Error {
+		e := x.open(r)
+		x.gated = false
+		return e
+	})
+}
 
 // Methods returns what every route answers.
 func Methods() map[string][]string {

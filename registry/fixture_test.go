@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +23,7 @@ import (
 	"github.com/patchfit/patchfit/registry/admit"
 	"github.com/patchfit/patchfit/registry/auth"
 	"github.com/patchfit/patchfit/registry/content"
+	"github.com/patchfit/patchfit/registry/content/contenttest"
 	"github.com/patchfit/patchfit/registry/gate"
 	"github.com/patchfit/patchfit/registry/state"
 	"github.com/patchfit/patchfit/registry/state/statetest"
@@ -95,18 +95,23 @@ func (s *server) start() {
 	}
 	r.LookEvery(s.look)
 	s.oci = r
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if p, ok := s.State.Principal(q.Header.Get(whoHeader)); ok {
-			q = q.WithContext(auth.With(q.Context(), p))
-		}
-		r.ServeHTTP(w, q)
-	}))
+	server := httptest.NewServer(s.asked(r.ServeHTTP))
 	s.url = server.URL
 	s.t.Cleanup(func() {
 		server.Close()
 		if err := r.Close(); err != nil {
 			s.t.Errorf("closing the registry: %v", err)
 		}
+	})
+}
+
+// asked finds out who asks, and has serve answer.
+func (s *server) asked(serve http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if p, ok := s.State.Principal(q.Header.Get(whoHeader)); ok {
+			q = q.WithContext(auth.With(q.Context(), p))
+		}
+		serve(w, q)
 	})
 }
 
@@ -431,7 +436,7 @@ func (s *server) runs(host string, key statetest.Key, w *world) {
 
 // file returns where the bytes of a digest are on the disk.
 func (s *server) file(d attest.Digest) string {
-	return filepath.Join(s.root, "blobs/sha256", d.Hex()[:2], d.Hex())
+	return contenttest.File(s.root, d)
 }
 
 // flip changes one byte on the disk.

@@ -35,6 +35,7 @@ import (
 	"github.com/patchfit/patchfit/internal/kept"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/admit"
+	"github.com/patchfit/patchfit/registry/api"
 	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/gate"
 	"github.com/patchfit/patchfit/registry/state"
@@ -129,6 +130,11 @@ func (g *Registry) Alone(do func() error) error {
 
 // ServeHTTP answers one request.
 func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.serve(w, r, (*exchange).open)
+}
+
+// serve answers a request that open lets in.
+func (g *Registry) serve(w http.ResponseWriter, r *http.Request, open func(*exchange, *http.Request) *api.Error) {
 	both := &struct { // in one piece: there is one for every request
 		answer   answer
 		exchange exchange
@@ -136,7 +142,7 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a, x := &both.answer, &both.exchange
 	a.ResponseWriter, x.registry, x.answer = w, g, a
 	defer g.recovered(a, r)
-	if e := x.open(r); e != nil {
+	if e := open(x, r); e != nil {
 		a.refuse(e)
 		return
 	}

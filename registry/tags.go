@@ -136,7 +136,7 @@ func (t *tags) List(ctx context.Context, limit int, last string) ([]string, erro
 		return nil, err
 	}
 	var seen []string
-	for _, tag := range after(t.registry.State.Tags(t.name), last) {
+	for tag := range t.registry.State.TagsAfter(t.name, last) {
 		if !t.visible(x, tag) {
 			continue
 		}

@@ -365,3 +365,22 @@ func FuzzScan(f *testing.F) {
 		}
 	})
 }
+
+// TestNewestIsInMemory: whoever follows the journal asks for its newest record
+// again and again, which must not read the segment that it is in.
+func TestNewestIsInMemory(t *testing.T) {
+	w := newWorld()
+	j := w.mustOpen(t)
+	mustAppend(t, j, 1)
+	want := mustAppend(t, j, 2)
+	if err := j.Seal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	clear(w.blobs)
+	w.mu.Unlock()
+	got, err := allRecords(j, want.Sequence)
+	if d := cmp.Diff([]ledger.Record{want}, got); d != "" || err != nil {
+		t.Errorf("the newest record: %v (-want +got)\n%s", err, d)
+	}
+}

@@ -61,13 +61,18 @@ func (j *Journal) isSealed(sequence int64) bool {
 }
 
 // holding returns all records of the segment that sequence is in, and the
-// newest sequence there is.
+// newest sequence there is. The newest record alone is in memory: whoever
+// follows the journal looks at it again and again.
 func (j *Journal) holding(sequence int64) ([]ledger.Record, int64, error) {
 	j.mu.Lock()
-	last, seals, s := j.last.Sequence, j.seals, j.openHolding(sequence)
+	newest, seals, s := j.last, j.seals, j.openHolding(sequence)
 	j.mu.Unlock()
-	if sequence > last {
+	last := newest.Sequence
+	switch {
+	case sequence > last:
 		return nil, last, nil
+	case sequence == last:
+		return []ledger.Record{newest}, last, nil
 	}
 	if s != nil {
 		records, err := j.readOpen(s)

@@ -10,7 +10,6 @@ import (
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera"
-	"github.com/transparency-dev/tessera/client"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
@@ -144,15 +143,12 @@ func (l *Log) prove(ctx context.Context, index uint64, body []byte) (*rekor.Tran
 	if err != nil {
 		return nil, err
 	}
-	b, err := client.NewProofBuilder(ctx, cp.Size, l.files.ReadTile)
-	if err != nil {
-		return nil, fmt.Errorf("building the proof: %w", err)
-	}
-	hashes, err := b.InclusionProof(ctx, index)
+	hashes, err := l.tiles.proof(ctx, index, cp.Size)
 	if err != nil {
 		return nil, fmt.Errorf("building the proof: %w", err)
 	}
 	if err := proof.VerifyInclusion(rfc6962.DefaultHasher, index, cp.Size, ledger.EntryHash(body), hashes, cp.Root); err != nil {
+		l.tiles.forget()
 		return nil, fmt.Errorf("%w: entry %d cannot be proven: %w", ErrCorrupt, index, err)
 	}
 	return l.entry(cp, index, body, hashes), nil

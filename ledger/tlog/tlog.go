@@ -118,6 +118,7 @@ type Log struct {
 	opts   Options
 	id     []byte // the log's id, 32 bytes
 	files  client.FileFetcher
+	tiles  *tiles
 	guard  *guard
 	latest *latest
 	append tessera.AddFn
@@ -149,6 +150,7 @@ func Open(ctx context.Context, dir, origin string, signer ed25519.PrivateKey, o 
 	}
 	opts := o.orDefaults()
 	l := &Log{opts: opts, files: client.FileFetcher{Root: dir}, flying: make(map[leafHash]*flight)}
+	l.tiles = newTiles(l.files)
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if err := l.open(ctx, origin, signer); err != nil {
 		l.cancel(ErrClosed)

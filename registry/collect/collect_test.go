@@ -1,11 +1,9 @@
 package collect_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +14,7 @@ import (
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/collect"
 	"github.com/patchfit/patchfit/registry/content"
+	"github.com/patchfit/patchfit/registry/content/contenttest"
 	"github.com/patchfit/patchfit/registry/state/statetest"
 )
 
@@ -74,19 +73,9 @@ func newShelf(t *testing.T) *shelf {
 // keep keeps bytes, in no repository yet, as old as the age.
 func (s *shelf) keep(b []byte, age time.Duration) attest.Digest {
 	s.t.Helper()
-	d := attest.DigestOf(b)
-	u, err := s.content.Begin(s.t.Context())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if _, err := u.ReadFrom(bytes.NewReader(b)); err != nil {
-		s.t.Fatal(err)
-	}
-	if err := u.Commit(s.t.Context(), d); err != nil {
-		s.t.Fatal(err)
-	}
+	d := contenttest.Put(s.t, s.content, b)
 	then := time.Now().Add(-age)
-	if err := os.Chtimes(filepath.Join(s.root, "blobs/sha256", d.Hex()[:2], d.Hex()), then, then); err != nil {
+	if err := os.Chtimes(contenttest.File(s.root, d), then, then); err != nil {
 		s.t.Fatal(err)
 	}
 	return d

@@ -5,7 +5,6 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,6 +15,7 @@ import (
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/content"
+	"github.com/patchfit/patchfit/registry/content/contenttest"
 	"github.com/patchfit/patchfit/registry/scrub"
 	"github.com/patchfit/patchfit/registry/state/statetest"
 )
@@ -50,17 +50,7 @@ func (s *shelf) scrubber(rate int64) *scrub.Scrubber {
 // push puts a blob into repositories.
 func (s *shelf) push(b []byte, repositories ...string) attest.Digest {
 	s.t.Helper()
-	d := attest.DigestOf(b)
-	u, err := s.content.Begin(s.t.Context())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if _, err := u.ReadFrom(bytes.NewReader(b)); err != nil {
-		s.t.Fatal(err)
-	}
-	if err := u.Commit(s.t.Context(), d); err != nil {
-		s.t.Fatal(err)
-	}
+	d := contenttest.Put(s.t, s.content, b)
 	for _, name := range repositories {
 		s.Must(ledger.KindBlob, ledger.BlobPut{Repository: name, Digest: d, Size: int64(len(b)), By: s.Admin})
 	}
@@ -68,7 +58,7 @@ func (s *shelf) push(b []byte, repositories ...string) attest.Digest {
 }
 
 func (s *shelf) file(d attest.Digest) string {
-	return filepath.Join(s.root, "blobs/sha256", d.Hex()[:2], d.Hex())
+	return contenttest.File(s.root, d)
 }
 
 func (s *shelf) write(d attest.Digest, b string) {

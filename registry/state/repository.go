@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/patchfit/patchfit/attest"
@@ -36,6 +37,7 @@ type repository struct {
 	measured   map[attest.Digest][]attest.Digest // measurement digest -> bases said to have it
 	revoked    *policy.Revocations
 
+	sorted  atomic.Pointer[tagList]
 	changed int64                   // newest record that changed what lists show
 	all     int64                   // newest record that every decision of the product could depend on
 	touched map[attest.Digest]int64 // newest record that only this patch's could
@@ -89,10 +91,12 @@ func (repo *repository) put(m *Manifest, r ledger.Record) {
 	if repo.manifests[d] == nil {
 		for _, named := range m.References {
 			blob := repo.resolved(named)
-			repo.holders[blob] = addOnce(repo.holders[blob], d)
+			if held := repo.holders[blob]; len(held) == 0 || held[len(held)-1] != d { // it may name a blob twice
+				repo.holders[blob] = append(held, d)
+			}
 		}
 		if m.SubjectName != "" {
-			repo.referrers[m.SubjectName] = addOnce(repo.referrers[m.SubjectName], d)
+			repo.referrers[m.SubjectName] = append(repo.referrers[m.SubjectName], d)
 		}
 	}
 	m.Bundle = repo.carriers[d]
@@ -105,7 +109,8 @@ func (repo *repository) put(m *Manifest, r ledger.Record) {
 	}
 }
 
-// addOnce returns list with d; what was handed out of list stays as it is.
+// addOnce returns list with d; what was handed out of list stays as it is. It
+// looks at all of list: it is for short ones.
 func addOnce(list []attest.Digest, d attest.Digest) []attest.Digest {
 	if slices.Contains(list, d) {
 		return list
@@ -235,24 +240,6 @@ func (s *State) Tag(repository, tag string) (attest.Digest, bool) {
 		return "", false
 	}
 	return repo.tags[tag], true
-}
-
-// Tags returns the tags of a repository that name visible manifests, sorted.
-func (s *State) Tags(repository string) []string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	repo := s.served(repository)
-	if repo == nil {
-		return nil
-	}
-	var tags []string
-	for tag, d := range repo.tags {
-		if repo.visible[d] {
-			tags = append(tags, tag)
-		}
-	}
-	slices.Sort(tags)
-	return tags
 }
 
 // Repositories returns the repositories of the products that are served, sorted.

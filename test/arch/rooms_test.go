@@ -30,6 +30,7 @@ var may = map[string][]string{
 
 	"ledger":                        {"internal/strictjson", "attest"},
 	"ledger/tlog":                   {"internal/strictjson", "attest", "ledger", "ledger/quorum"},
+	"ledger/tlog/tlogtest":          {},
 	"ledger/tsa":                    {"attest", "ledger"},
 	"ledger/client":                 {"internal/strictjson", "attest", "ledger"},
 	"ledger/internal/disk":          {},
@@ -64,6 +65,8 @@ var may = map[string][]string{
 	"registry/admit":           {"internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/state"},
 	"registry":                 {"internal/fileid", "internal/kept", "internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/admit", "registry/api", "registry/auth", "registry/content", "registry/gate", "registry/state"},
 
+	"registry/content/contenttest": {"attest", "registry/content"},
+
 	"build": {"internal/strictjson", "attest"},
 	"host":  {"internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "verify", "policy", "registry/api", "registry/assertion"},
 	"web":   {"internal/strictjson", "attest", "ledger", "ledger/index"},
@@ -87,7 +90,7 @@ var may = map[string][]string{
 
 // wires are the packages that know all rooms: programs and what drives them.
 // The rooms a program has of its own are in the table, as others are.
-var wires = []string{"cmd/", "test/bench", "test/demo"}
+var wires = []string{"cmd/", "test/bench", "test/demo", "test/fill"}
 
 func wiring(dir string) bool {
 	_, room := may[dir]

@@ -24,7 +24,7 @@ type goal struct {
 // come in the form of a package's benchmarks.
 const peers = "test/peers"
 
-var goals = slices.Concat(spine, front())
+var goals = slices.Concat(spine, front(), evidence)
 
 var spine = []goal{
 	{area: "spine", name: "decide-allow-ns", pkg: "./policy", benchmark: "BenchmarkDecide/allow", unit: "cpu-ns/op", limit: 1000},
@@ -36,6 +36,20 @@ var spine = []goal{
 	{area: "spine", name: "first-decision-p50-us", pkg: "./registry/gate", benchmark: "BenchmarkFirstDecision", unit: "p50-µs", stated: true},
 	{area: "spine", name: "first-decision-p99-us", pkg: "./registry/gate", benchmark: "BenchmarkFirstDecision", unit: "p99-µs", stated: true},
 	{area: "spine", name: "log-write-p50-ms", pkg: "./ledger/tlog", benchmark: "BenchmarkLogWrite", unit: "p50-ms", limit: 150},
+}
+
+// evidence are the goals of log and proofs. Bare Tessera keeps a log that takes
+// anything; a rate or a time next to it is what ours costs.
+var evidence = []goal{
+	{area: "evidence", name: "append-1-vs-tessera", pkg: "./ledger/tlog", benchmark: "BenchmarkAppend/writers=1", unit: "ratio", limit: 0.9, least: true},
+	{area: "evidence", name: "append-64-vs-tessera", pkg: "./ledger/tlog", benchmark: "BenchmarkAppend/writers=64", unit: "ratio", limit: 0.9, least: true},
+	{area: "evidence", name: "append-512-vs-tessera", pkg: "./ledger/tlog", benchmark: "BenchmarkAppend/writers=512", unit: "ratio", limit: 0.9, least: true},
+	{area: "evidence", name: "append-512-entries-a-second", pkg: "./ledger/tlog", benchmark: "BenchmarkAppend/writers=512", unit: "entries/s", stated: true},
+	{area: "evidence", name: "evidence-verify-vs-bare-sigstore-go", pkg: "./verify", benchmark: "BenchmarkBundle", unit: "ratio", limit: 1.2},
+	{area: "evidence", name: "proof-1m-vs-10k-entries", pkg: "./ledger/tlog", benchmark: "BenchmarkProof", unit: "ratio", limit: 1.5},
+	{area: "evidence", name: "proof-1m-p50-us", pkg: "./ledger/tlog", benchmark: "BenchmarkProof", unit: "p50-µs", stated: true},
+	{area: "evidence", name: "proof-1m-p99-us", pkg: "./ledger/tlog", benchmark: "BenchmarkProof", unit: "p99-µs", stated: true},
+	{area: "evidence", name: "monitor-1m-entries-s", pkg: "./ledger/tlog", benchmark: "BenchmarkMonitorMillion", unit: "s", stated: true},
 }
 
 const (
@@ -68,12 +82,19 @@ func front() []goal {
 			all = append(all, against(r.row, "cpu", "bare", cpuUnit, r.bare))
 		}
 	}
+	for _, row := range []string{"tls-manifest-digest", "tls-blob-1m"} {
+		for _, peer := range []string{"zot", "bare"} {
+			all = append(all, stated(against(row, "cpu", peer, cpuUnit, 0)), stated(against(row, "rate", peer, rateUnit, 0)))
+		}
+	}
 	return append(all,
 		goal{area: "front", name: "front-idle-rss-mib", pkg: peers, benchmark: figure("memory", "patchfitd"), unit: "idle-MiB", limit: 64},
 		goal{area: "front", name: "front-rss-64-parallel-100m-mib", pkg: peers, benchmark: figure("memory", "patchfitd"), unit: "peak-MiB", limit: 128},
 		goal{area: "front", name: "front-flat-few-manifests", pkg: peers, benchmark: figure("flat", "few"), unit: "manifests", stated: true},
 		goal{area: "front", name: "front-flat-many-manifests", pkg: peers, benchmark: figure("flat", "many"), unit: "manifests", stated: true},
-		flat("tag"), flat("digest"),
+		goal{area: "front", name: "front-flat-many-start-s", pkg: peers, benchmark: figure("flat", "many"), unit: "start-s", stated: true},
+		goal{area: "front", name: "front-flat-many-rss-mib", pkg: peers, benchmark: figure("flat", "many"), unit: "idle-MiB", stated: true},
+		flat("tag"), flat("digest"), flat("tags"), flat("referrers"),
 		goal{area: "front", name: "front-pull-gate-vs-no-gate", pkg: "./registry", benchmark: "BenchmarkPullGateOnOff", unit: "ratio", limit: 0.97, least: true},
 	)
 }
@@ -87,9 +108,15 @@ func against(row, what, peer, unit string, limit float64) goal {
 	}
 }
 
-// flat says that a pull costs the same in a repository of very many manifests.
-func flat(reference string) goal {
-	row := "flat-" + reference
+// stated is a goal without its limit.
+func stated(g goal) goal {
+	g.limit, g.least, g.stated = 0, false, true
+	return g
+}
+
+// flat says that something costs the same in a repository of very many manifests.
+func flat(what string) goal {
+	row := "flat-" + what
 	return goal{
 		area: "front", name: "front-" + row + "-many-vs-few", pkg: peers,
 		benchmark: figure(row, "many"), peer: figure(row, "few"), unit: cpuUnit, limit: 1.3,

@@ -72,7 +72,8 @@ func (m meter) measure(ctx context.Context, pkg string) (figures, error) {
 	if pkg == peers {
 		return m.peers(ctx)
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", pattern(pkg, m.goals), "-benchmem", "-benchtime", "1s", "-count", strconv.Itoa(m.count), pkg)
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", pattern(pkg, m.goals), "-benchmem",
+		"-benchtime", "1s", "-count", strconv.Itoa(m.count), "-timeout", "30m", pkg)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {

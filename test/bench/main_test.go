@@ -63,8 +63,15 @@ func TestPattern(t *testing.T) {
 }
 
 func TestAreas(t *testing.T) {
-	spine, front, all := len(chosen("spine")), len(chosen("front")), len(chosen("all"))
-	if spine == 0 || front == 0 || spine+front != all || len(chosen("none")) != 0 {
-		t.Errorf("spine %d, front %d, all %d", spine, front, all)
+	all := len(chosen("all"))
+	for _, area := range []string{"spine", "front", "evidence"} {
+		n := len(chosen(area))
+		if n == 0 {
+			t.Errorf("area %s has no goal", area)
+		}
+		all -= n
+	}
+	if all != 0 || len(chosen("none")) != 0 {
+		t.Errorf("%d goals are in no area, or in two", all)
 	}
 }

@@ -26,7 +26,7 @@ type page struct {
 const small = 512 << 10
 
 // serveBare serves pages, listed in a file, until ctx ends.
-func serveBare(ctx context.Context, list, address string, stdout io.Writer) error {
+func serveBare(ctx context.Context, list, address string, k keyPair, stdout io.Writer) error {
 	b, err := os.ReadFile(list)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func serveBare(ctx context.Context, list, address string, stdout io.Writer) erro
 		_ = srv.Close() // it holds nothing
 	}()
 	fmt.Fprintln(stdout, "listening on http://"+l.Addr().String())
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := k.serve(srv, l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

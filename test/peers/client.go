@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +19,7 @@ import (
 // than it has to, so that on a machine of two cores the servers get the rest.
 type client struct {
 	address string
-	conn    *net.TCPConn
+	conn    net.Conn
 	in      *bufio.Reader
 	scratch []byte
 	unread  bool // bodies are dropped in the kernel and never copied here
@@ -30,8 +31,9 @@ const (
 	maxSaid    = 400 // of an answer nobody wanted, in bytes
 )
 
-// dial connects to address; nothing it does may take longer than patience.
-func dial(address string, patience time.Duration) (*client, error) {
+// dial connects to address, with TLS where there is a secure; nothing it does
+// may take longer than patience.
+func dial(address string, secure *tls.Config, patience time.Duration) (*client, error) {
 	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
 	if err != nil {
 		return nil, err
@@ -39,8 +41,11 @@ func dial(address string, patience time.Duration) (*client, error) {
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
+	if secure != nil {
+		conn = tls.Client(conn, secure)
+	}
 	return &client{
-		address: address, conn: conn.(*net.TCPConn),
+		address: address, conn: conn,
 		in: bufio.NewReaderSize(conn, headBuffer), scratch: make([]byte, bodyBuffer),
 	}, nil
 }
@@ -140,10 +145,11 @@ type onlyRead struct{ io.Reader }
 
 // read takes bytes of a body from the connection.
 func (c *client) read(b []byte) (int, error) {
-	if !c.unread {
+	plain, ok := c.conn.(*net.TCPConn)
+	if !ok || !c.unread {
 		return c.conn.Read(b)
 	}
-	raw, err := c.conn.SyscallConn()
+	raw, err := plain.SyscallConn()
 	if err != nil {
 		return 0, err
 	}

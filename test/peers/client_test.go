@@ -17,7 +17,7 @@ func connect(t *testing.T, h http.HandlerFunc) (*client, string) {
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	address := s.Listener.Addr().String()
-	c, err := dial(address, 10*time.Second)
+	c, err := dial(address, nil, 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

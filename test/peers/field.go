@@ -17,8 +17,7 @@ import (
 
 const (
 	referrers = 1000 // of one subject: the most patchfitd takes
-	manyMost  = 100_000
-	parallel  = 64 // downloads at once while memory is looked at
+	parallel  = 64   // downloads at once while memory is looked at
 )
 
 // A field is the servers that compete, with their content.
@@ -91,7 +90,7 @@ func (f *field) know(tags []string) error {
 func (f *field) openRivals(ctx context.Context) {
 	for _, r := range []struct {
 		name, program string
-		make          func(program, dir string) (*server, error)
+		make          func(program, dir string, k keyPair) (*server, error)
 		refers        bool
 	}{{"distribution", f.registry, newDistribution, false}, {"zot", f.zot, newZot, true}} {
 		if r.program == "" {
@@ -99,7 +98,7 @@ func (f *field) openRivals(ctx context.Context) {
 			continue
 		}
 		dir := filepath.Join(f.dir, r.name)
-		s, err := r.make(r.program, dir)
+		s, err := r.make(r.program, dir, keyPair{})
 		if err == nil {
 			err = f.fill(ctx, s, r.refers)
 		}
@@ -151,7 +150,7 @@ func (f *field) openBare(ctx context.Context) error {
 	list, dir := filepath.Join(f.dir, "pages.json"), filepath.Join(f.dir, "bare")
 	program, err := os.Executable()
 	if err == nil {
-		f.bare, err = newBare(program, dir, list)
+		f.bare, err = newBare(program, dir, list, keyPair{})
 	}
 	return errors.Join(err, os.Mkdir(dir, 0o755), os.WriteFile(list, b, 0o644))
 }
@@ -247,6 +246,7 @@ func (f *field) compete(ctx context.Context) {
 		f.run(ctx, r, f.entrants("publisher", pushRepo, registries...))
 	}
 	f.flat(ctx)
+	f.tls(ctx)
 }
 
 func (f *field) wants(name string) bool { return f.only.MatchString(name) }
@@ -362,30 +362,5 @@ func (f *field) memory(ctx context.Context, entrants []entrant) {
 			continue
 		}
 		f.report.state("memory", e.label, peak, "peak-MiB")
-	}
-}
-
-// flat compares a repository of few manifests with one of very many, on one
-// server that holds both.
-func (f *field) flat(ctx context.Context) {
-	if !f.wants("flat") {
-		return
-	}
-	f.say("filling %s for %v", manyRepo, f.seed)
-	n, err := seedMany(ctx, endpoint{f.house.server, "publisher", manyRepo}, manyMost, f.seed)
-	if err != nil {
-		f.report.missing["flat"] = err.Error()
-		return
-	}
-	f.report.state("flat", "few", float64(len(f.stock.manifests)), "manifests")
-	f.report.state("flat", "many", float64(n), "manifests")
-	time.Sleep(2 * time.Second) // the index has followed
-	small := payloads[0]
-	for _, by := range []struct{ name, reference string }{{"flat-tag", small.tag}, {"flat-digest", f.known[small.tag]}} {
-		r := row{name: by.name, clients: 32, window: f.window, ratio: true, work: pull(http.MethodGet, fixed("manifests/"+by.reference), f.size(http.MethodGet))}
-		f.run(ctx, r, []entrant{
-			{"few", endpoint{f.house.server, "host", readRepo}},
-			{"many", endpoint{f.house.server, "host", manyRepo}},
-		})
 	}
 }

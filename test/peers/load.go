@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"sync"
@@ -14,6 +15,7 @@ import (
 type load struct {
 	clients int
 	unread  bool
+	secure  *tls.Config // nil: plain
 	window  time.Duration
 	times   int64 // 0: as often as the window lets
 	work    func(c *client) error
@@ -83,7 +85,7 @@ func (l load) limit() time.Duration {
 func (l load) connect(address string) ([]*client, error) {
 	var all []*client
 	for range l.clients {
-		c, err := dial(address, l.limit()+slack)
+		c, err := dial(address, l.secure, l.limit()+slack)
 		if err != nil {
 			return all, fmt.Errorf("connecting: %w", err)
 		}

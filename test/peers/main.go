@@ -34,7 +34,8 @@ func main() {
 type options struct {
 	bin, demo, registry, zot, dir string
 	rounds                        int
-	window, seed, limit           time.Duration
+	window, limit                 time.Duration
+	seed                          int64
 	only                          *regexp.Regexp
 }
 
@@ -62,10 +63,13 @@ func runBare(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	fs.SetOutput(stderr)
 	pages := fs.String("pages", "", "file that lists what to serve")
 	listen := fs.String("listen", "127.0.0.1:0", "address")
+	var k keyPair
+	fs.StringVar(&k.certificate, "certificate", "", "certificate, in PEM, to serve with TLS")
+	fs.StringVar(&k.key, "key", "", "its key")
 	if fs.Parse(args) != nil {
 		return errUsage
 	}
-	return serveBare(ctx, *pages, *listen, stdout)
+	return serveBare(ctx, *pages, *listen, k, stdout)
 }
 
 func runAll(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -101,10 +105,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.dir, "dir", "", "directory on the disk to measure on (default: the temporary one)")
 	fs.IntVar(&o.rounds, "rounds", 5, "windows of each server in each row; the median counts")
 	fs.DurationVar(&o.window, "window", time.Second, "length of a window; rows of large blobs take more")
-	fs.DurationVar(&o.seed, "seed", 75*time.Second, "how long to fill a repository with manifests, up to 100,000")
+	fs.Int64Var(&o.seed, "seed", 100_000, "manifests of the repository of very many; 0: none, and nothing is measured there")
 	fs.DurationVar(&o.limit, "limit", 12*time.Minute, "how long it may take in all; what is not measured by then is not")
 	only := fs.String("only", "", "regular expression of the rows to measure")
-	if fs.Parse(args) != nil || fs.NArg() > 0 || o.rounds < 1 {
+	if fs.Parse(args) != nil || fs.NArg() > 0 || o.rounds < 1 || o.seed < 0 {
 		return o, errUsage
 	}
 	var err error

@@ -40,6 +40,7 @@ var payloads = []payload{{"patch-1k", 1 << 10}, {"patch-1m", 1 << 20}, {"patch-1
 type house struct {
 	dir, bin, demo string
 	server         *server
+	principal      string // the publisher's id
 
 	mu     sync.Mutex
 	tokens map[string]bearer
@@ -62,6 +63,7 @@ func newHouse(dir, bin, demo string) (*house, error) {
 	h.server = &server{
 		name: "patchfitd", address: address, log: filepath.Join(dir, "log"), program: filepath.Join(bin, "patchfitd"),
 		args: []string{"serve", "--config", filepath.Join(dir, "patchfitd.yaml")}, token: h.token,
+		secured: h.secured,
 	}
 	return h, os.MkdirAll(dir, 0o755)
 }
@@ -69,7 +71,7 @@ func newHouse(dir, bin, demo string) (*house, error) {
 // run runs one of the programs in the house's directory and returns what it
 // prints.
 func (h *house) run(ctx context.Context, env []string, stdin, program string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(h.bin, program), args...)
 	cmd.Dir = h.dir
@@ -192,6 +194,7 @@ func (h *house) publisher(ctx context.Context, roots string, ids []string) error
 	if err := h.json(ctx, &made, h.admin("admin", "principal", "--name", "publisher", "--key", "publisher.pem.pub")...); err != nil {
 		return err
 	}
+	h.principal = made.Principal
 	for _, id := range ids {
 		if err := h.all(ctx, nil, "patchfit", h.admin("admin", "grant", "--principal", made.Principal, "--product", id, "--role", "publisher")); err != nil {
 			return err
@@ -283,7 +286,7 @@ func (h *house) token(ctx context.Context, role string) (string, error) {
 	if t := h.tokens[role]; time.Since(t.got) < tokenTime {
 		return t.text, nil
 	}
-	out, err := h.run(ctx, h.as(role), "http://"+h.server.address+"\n", "docker-credential-patchfit", "get")
+	out, err := h.run(ctx, h.as(role), h.server.url("\n"), "docker-credential-patchfit", "get")
 	if err != nil {
 		return "", err
 	}
@@ -291,12 +294,13 @@ func (h *house) token(ctx context.Context, role string) (string, error) {
 	if err := json.Unmarshal([]byte(out), &known); err != nil {
 		return "", err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+h.server.address+"/token", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.server.url("/token"), nil)
 	if err != nil {
 		return "", err
 	}
 	req.SetBasicAuth(known.Username, known.Secret)
-	resp, err := http.DefaultClient.Do(req)
+	transport := &http.Transport{TLSClientConfig: h.server.secure, DisableKeepAlives: true}
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return "", err
 	}

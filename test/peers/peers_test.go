@@ -121,18 +121,30 @@ func TestBare(t *testing.T) {
 	if err := os.WriteFile(list, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	secure, err := newKeyPair(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []keyPair{{}, secure} {
+		askBare(t, list, k)
+	}
+}
+
+func askBare(t *testing.T, list string, k keyPair) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: k.client, DisableKeepAlives: true}}
 	ctx, cancel := context.WithCancel(context.Background())
 	out, in := io.Pipe()
 	done := make(chan error, 1)
-	go func() { done <- serveBare(ctx, list, "127.0.0.1:0", in) }()
+	go func() { done <- serveBare(ctx, list, "127.0.0.1:0", k, in) }()
 	line := make([]byte, 100)
 	n, err := out.Read(line)
-	url, ok := strings.CutPrefix(strings.TrimSpace(string(line[:n])), "listening on ")
+	address, ok := strings.CutPrefix(strings.TrimSpace(string(line[:n])), "listening on http://")
 	if err != nil || !ok {
 		t.Fatalf("%q, %v", line[:n], err)
 	}
 	for path, want := range map[string]int{"/small": 10, "/large": small + 1, "/none": -1} {
-		resp, err := http.Get(url + path)
+		resp, err := client.Get((&server{address: address, secure: k.client}).url(path))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,7 @@ import (
 
 // newDistribution configures plain distribution: filesystem, deletes allowed,
 // nothing logged but errors.
-func newDistribution(program, dir string) (*server, error) {
+func newDistribution(program, dir string, k keyPair) (*server, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -19,18 +19,19 @@ log: {level: error, accesslog: {disabled: true}}
 storage:
   filesystem: {rootdirectory: %q}
   delete: {enabled: true}
-http: {addr: %q, relativeurls: true}
-`, filepath.Join(dir, "data"), address)
+http: {addr: %q, relativeurls: true%s}
+`, filepath.Join(dir, "data"), address, k.says(", tls: {certificate: %q, key: %q}"))
 	path := filepath.Join(dir, "config.yaml")
 	return &server{
 		name: "distribution", address: address, log: filepath.Join(dir, "log"), program: program,
-		args: []string{"serve", path}, env: []string{"OTEL_TRACES_EXPORTER=none"},
+		args: []string{"serve", path}, env: []string{"OTEL_TRACES_EXPORTER=none"}, secure: k.client,
+		secured: func(k keyPair) (*server, error) { return newDistribution(program, dir, k) },
 	}, write(path, config)
 }
 
 // newZot configures zot at its lightest: no extension, nothing deduplicated,
 // collected, logged or synced to the disk.
-func newZot(program, dir string) (*server, error) {
+func newZot(program, dir string, k keyPair) (*server, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -40,21 +41,23 @@ func newZot(program, dir string) (*server, error) {
 		return nil, err
 	}
 	config := fmt.Sprintf(`{"storage": {"rootDirectory": %q, "gc": false, "dedupe": false, "commit": false},
- "http": {"address": %q, "port": %q}, "log": {"level": "error"}}
-`, filepath.Join(dir, "data"), host, port)
+ "http": {"address": %q, "port": %q%s}, "log": {"level": "error"}}
+`, filepath.Join(dir, "data"), host, port, k.says(`, "tls": {"cert": %q, "key": %q}`))
 	path := filepath.Join(dir, "config.json")
 	return &server{
 		name: "zot", address: address, log: filepath.Join(dir, "log"), program: program,
-		args: []string{"serve", path},
+		args: []string{"serve", path}, secure: k.client,
+		secured: func(k keyPair) (*server, error) { return newZot(program, dir, k) },
 	}, write(path, config)
 }
 
 // newBare is this program again, answering with pages from memory and disk.
-func newBare(program, dir, pages string) (*server, error) {
+func newBare(program, dir, pages string, k keyPair) (*server, error) {
 	address, err := freeAddress()
 	return &server{
 		name: "bare", address: address, log: filepath.Join(dir, "log"), program: program,
-		args: []string{"bare", "-pages", pages, "-listen", address},
+		args: []string{"bare", "-pages", pages, "-listen", address, "-certificate", k.certificate, "-key", k.key}, secure: k.client,
+		secured: func(k keyPair) (*server, error) { return newBare(program, dir, pages, k) },
 	}, err
 }
 

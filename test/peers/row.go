@@ -160,7 +160,7 @@ func (r row) measure(ctx context.Context, e entrant) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	t, err := load{clients: r.clients, unread: r.unread, window: r.window, times: r.times, work: work}.drive(ctx, e.server.address)
+	t, err := load{clients: r.clients, unread: r.unread, secure: e.server.secure, window: r.window, times: r.times, work: work}.drive(ctx, e.server.address)
 	if err != nil {
 		return sample{}, err
 	}

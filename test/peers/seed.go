@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"sync/atomic"
-	"time"
 )
 
 // note is the n-th of many manifests that differ in a number. Nobody's type:
@@ -39,7 +38,7 @@ func seedReferrers(ctx context.Context, e endpoint, number int64) (string, error
 		return "", err
 	}
 	subject := descriptor{mediaManifest, digestOf(raw), int64(len(raw))}
-	_, err = e.seed(ctx, number, 0, func(n int64) (string, []byte, error) {
+	err = e.seed(ctx, number, func(n int64) (string, []byte, error) {
 		raw, err := note(n, &subject)
 		return digestOf(raw), raw, err
 	})
@@ -57,27 +56,26 @@ func seedReferrers(ctx context.Context, e endpoint, number int64) (string, error
 	return subject.Digest, err
 }
 
-// seedMany tags as many manifests as there is time for, at most number, and
-// returns how many.
-func seedMany(ctx context.Context, e endpoint, number int64, window time.Duration) (int64, error) {
+// seedFew tags a number of manifests.
+func seedFew(ctx context.Context, e endpoint, number int64) error {
 	if err := e.putEmpty(ctx); err != nil {
-		return 0, err
+		return err
 	}
-	return e.seed(ctx, number, window, func(n int64) (string, []byte, error) {
+	return e.seed(ctx, number, func(n int64) (string, []byte, error) {
 		raw, err := note(n, nil)
 		return fmt.Sprintf("n%06d", n), raw, err
 	})
 }
 
-// seed puts the manifests that next makes, number of them or what the window lets.
-func (e endpoint) seed(ctx context.Context, number int64, window time.Duration, next func(n int64) (reference string, raw []byte, err error)) (int64, error) {
+// seed puts so many manifests, which next makes.
+func (e endpoint) seed(ctx context.Context, number int64, next func(n int64) (reference string, raw []byte, err error)) error {
 	header, err := e.server.headers(ctx, e.role)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	header.Set("Content-Type", mediaManifest)
 	var counter atomic.Int64
-	l := load{clients: 16, window: window, times: number, work: func(c *client) error {
+	l := load{clients: 16, times: number, work: func(c *client) error {
 		reference, raw, err := next(counter.Add(1))
 		if err != nil {
 			return err
@@ -88,6 +86,6 @@ func (e endpoint) seed(ctx context.Context, number int64, window time.Duration, 
 		}
 		return a.expect(http.StatusCreated)
 	}}
-	t, err := l.drive(ctx, e.server.address)
-	return t.done, err
+	_, err = l.drive(ctx, e.server.address)
+	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -21,13 +22,15 @@ type server struct {
 	program string
 	args    []string
 	env     []string
+	secure  *tls.Config                                            // how clients speak TLS with it; nil: they do not
+	secured func(k keyPair) (*server, error)                       // the same, with TLS
 	token   func(ctx context.Context, role string) (string, error) // nil: it asks nobody who they are
 
 	cmd  *exec.Cmd
 	done chan struct{} // closed when cmd has ended
 }
 
-const startTime = time.Minute // a journal of many records takes a while
+const startTime = 5 * time.Minute // a journal of many records takes a while, the more so beside others
 
 // start starts the server and waits until it answers.
 func (s *server) start(ctx context.Context) error {
@@ -58,12 +61,13 @@ func (s *server) start(ctx context.Context) error {
 func (s *server) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
+	transport := &http.Transport{TLSClientConfig: s.secure, DisableKeepAlives: true}
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.address+"/v2/", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url("/v2/"), nil)
 		if err != nil {
 			return err
 		}
-		if resp, err := http.DefaultTransport.RoundTrip(req); err == nil {
+		if resp, err := transport.RoundTrip(req); err == nil {
 			return resp.Body.Close()
 		}
 		select {
@@ -74,6 +78,13 @@ func (s *server) await(ctx context.Context) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+func (s *server) url(path string) string {
+	if s.secure != nil {
+		return "https://" + s.address + path
+	}
+	return "http://" + s.address + path
 }
 
 func (s *server) lastWords() string {
