@@ -16,6 +16,7 @@ type Connections struct {
 	Total   int // more wait to be accepted
 	Place   int // more are closed at once
 	Logger  *slog.Logger
+	Refused func() // is called for each that is closed at once; nil: nobody asks
 	counted map[Place]int
 }
 
@@ -87,6 +88,9 @@ func (l *listener) refuse(c net.Conn, place Place) {
 		_ = tcp.SetLinger(0) // nothing of it stays in the kernel
 	}
 	_ = c.Close()
+	if l.Refused != nil {
+		l.Refused()
+	}
 	if time.Since(l.complained) >= complainEvery {
 		l.complained = time.Now()
 		l.Logger.Warn("too many connections from one place: further ones are closed", "place", place.String(), "limit", l.Place)
