@@ -61,14 +61,14 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 	rest := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	rest.Handle("/token", limits.exchanges(who.TokenHandler()))
 	rest.PathPrefix("/v1/").Handler(api)
-	rest.Handle("/api/v1/timestamp", stamp)
-	rest.PathPrefix("/api/v2/").Handler(h.log)
+	rest.Handle("/api/v1/timestamp", limits.stamping(stamp))
+	rest.PathPrefix("/api/v2/").Handler(limits.logging(h.log))
 	if err := h.material(rest, baseURL); err != nil {
 		return nil, err
 	}
 	rest.HandleFunc("/readyz", h.ready)
 	r.PathPrefix("/").Handler(limits.prompt(rest))
-	return h.counted(guarded(r, baseURL)), nil
+	return h.counted(proxies(h.config.Limits).Through(guarded(r, baseURL))), nil
 }
 
 func (h *house) registry(who *auth.Authority, limits *limits) (http.Handler, error) {

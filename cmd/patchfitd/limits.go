@@ -31,6 +31,7 @@ type limits struct {
 	hosts               *pace.Limiter[string]
 	publishers          *pace.Limiter[string]
 	auditors            *pace.Limiter[string]
+	entries, stamps     common
 	meter               *meter.Meter
 }
 
@@ -40,6 +41,7 @@ func newLimits(c serverconfig.Limits, who *auth.Authority, m *meter.Meter) *limi
 		Limits: c, who: who, meter: m,
 		tokens: limiter[pace.Place](c.Token), hosts: limiter[string](c.Host),
 		publishers: limiter[string](c.Publisher), auditors: limiter[string](c.Auditor),
+		entries: newCommon(c.Log, c.LogTotal), stamps: newCommon(c.Timestamp, c.TimestampTotal),
 	}
 }
 
@@ -136,7 +138,7 @@ func (l *limits) auditPage() int { return min(int(l.AuditPage), index.MaxLimit) 
 // limited bounds the connections of a listener.
 func limited(l net.Listener, c serverconfig.Limits, logger *slog.Logger, refused func()) net.Listener {
 	c = c.Whole()
-	return pace.Listen(l, pace.Connections{Total: connections(int(c.Connections)), Place: int(c.ConnectionsPerPlace), Logger: logger, Refused: refused})
+	return pace.Listen(l, pace.Connections{Total: connections(int(c.Connections)), Place: int(c.ConnectionsPerPlace), Proxies: proxies(c), Logger: logger, Refused: refused})
 }
 
 // connections is how many there may be at once, of so many wanted: files are

@@ -30,10 +30,14 @@ const (
 	LimitPublisher
 	LimitAuditor
 	LimitConnections
+	LimitLog
+	LimitLogTotal
+	LimitTimestamp
+	LimitTimestampTotal
 	numLimits
 )
 
-var limitNames = [numLimits]string{"token", "host", "publisher", "auditor", "connectionsPerPlace"}
+var limitNames = [numLimits]string{"token", "host", "publisher", "auditor", "connectionsPerPlace", "log", "logTotal", "timestamp", "timestampTotal"}
 
 // Collected are what one collection hid and removed.
 type Collected struct{ Tags, Manifests, Blobs, Objects, Bytes int64 }
