@@ -29,6 +29,7 @@ const (
 	codeName        = "NAME_INVALID"
 	codeNoName      = "NAME_UNKNOWN"
 	codeSize        = "SIZE_INVALID"
+	codeTag         = "TAG_INVALID"          // of distribution
 	codeFull        = "INSUFFICIENT_STORAGE" // not of the specification; 507
 	codeUnsupported = "UNSUPPORTED"
 )
@@ -90,7 +91,7 @@ func hygiene(r *http.Request) *api.Error {
 		return invalid(api.CodeInvalid, "the query does not parse")
 	}
 	for name, values := range q {
-		if len(values) > 1 {
+		if len(values) > 1 && !mayRepeat(r, name) {
 			return invalid(api.CodeInvalid, "parameter %.40q is given more than once", name)
 		}
 	}
