@@ -49,7 +49,7 @@ func (x *exchange) quickManifest(r *http.Request) bool {
 	d, err := attest.ParseDigest(x.reference)
 	if err != nil {
 		var ok bool
-		if d, ok = x.registry.State.Tag(x.repository, x.reference); !ok {
+		if d, ok = x.registry.State.Tag(x.repository, x.reference); !ok || x.registry.State.Named(x.repository, x.reference) != "" {
 			return false
 		}
 	}

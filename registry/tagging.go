@@ -77,10 +77,10 @@ func (x *exchange) tag(ctx context.Context, d attest.Digest) error {
 		return x.refuse(api.Errorf(http.StatusNotFound, codeNoManifest, "manifest %s was deleted before it was tagged", d).Hint("push it again"))
 	}
 	for _, tag := range x.tags {
-		if have, ok := x.registry.State.Tag(x.repository, tag); ok && have == d {
+		if have, ok := x.registry.State.Tag(x.repository, tag); ok && have == d && x.registry.State.Named(x.repository, tag) == x.sha512 {
 			continue
 		}
-		if err := x.record(ctx, ledger.KindTag, ledger.TagMoved{Repository: x.repository, Tag: tag, Digest: d, By: x.principal.ID}); err != nil {
+		if err := x.record(ctx, ledger.KindTag, ledger.TagMoved{Repository: x.repository, Tag: tag, Digest: d, SHA512: x.sha512, By: x.principal.ID}); err != nil {
 			return err
 		}
 	}

@@ -41,9 +41,50 @@ func TestTagsWithAManifest(t *testing.T) {
 	if _, ok := s.State.Tag(repo, "sha512"); ok {
 		t.Error("the placeholder is a tag")
 	}
+	for tag, want := range map[string]string{"a": sum(one), "b.1": name512(two), "c": name512(two), sum(two): sum(two)} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			r := s.must(http.StatusOK, request{who: s.publisher, method: method, path: manifestPath(tag), header: accept})
+			if got := r.header.Get("Docker-Content-Digest"); got != want || r.header.Get("Etag") != `"`+want+`"` {
+				t.Errorf("%s %s answers with %s and %s, want %s", method, tag, got, r.header.Get("Etag"), want)
+			}
+		}
+	}
 	before := len(s.Journal.Records())
-	if r := s.putManifest(s.publisher, repo, sum(two)+"?tag=c", two); r.status != http.StatusCreated || len(s.Journal.Records()) != before {
+	if r := s.putManifest(s.publisher, repo, name512(two)+"?tag=c", two); r.status != http.StatusCreated || len(s.Journal.Records()) != before {
 		t.Errorf("what is so already: %d, %d new records", r.status, len(s.Journal.Records())-before)
+	}
+}
+
+// TestTagAnswersAsItWasPut: a tag that is put by itself, or with the manifest's
+// sha256, answers with that again, and one that is taken away remembers nothing.
+func TestTagAnswersAsItWasPut(t *testing.T) {
+	s := newServer(t)
+	s.pushBlob(s.publisher, repo, empty)
+	one := tagged(t, "one")
+	answers := func(want string) {
+		t.Helper()
+		if got := s.get(s.publisher, manifestPath("a")).header.Get("Docker-Content-Digest"); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	by512 := func() {
+		t.Helper()
+		if r := s.putManifest(s.publisher, repo, name512(one)+"?tag=a", one); r.status != http.StatusCreated {
+			t.Fatalf("%d %s", r.status, r.body)
+		}
+		answers(name512(one))
+	}
+	for _, reference := range []string{"a", sum(one) + "?tag=a"} {
+		by512()
+		if r := s.putManifest(s.publisher, repo, reference, one); r.status != http.StatusCreated {
+			t.Fatalf("%d %s", r.status, r.body)
+		}
+		answers(sum(one))
+	}
+	by512()
+	s.must(http.StatusAccepted, request{who: s.publisher, method: http.MethodDelete, path: manifestPath("a")})
+	if named := s.State.Named(repo, "a"); named != "" {
+		t.Errorf("a tag that is gone answers with %s", named)
 	}
 }
 
