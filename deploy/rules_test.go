@@ -58,7 +58,7 @@ func unknown(expr string) []string {
 		labels[m.Name] = m.Labels
 	}
 	for _, name := range named.FindAllString(expr, -1) {
-		if _, ok := labels[name]; !ok && name != "process_start_time_seconds" {
+		if _, ok := labels[name]; !ok {
 			bad = append(bad, name)
 		}
 	}

@@ -47,6 +47,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	s := c.meter.config.Read()
 	out := emission{c, to, time.Now()}
 	out.say("patchfitd_build_info", 1, c.meter.config.Version)
+	out.at("patchfitd_start_timestamp_seconds", c.meter.started)
 	out.yes("patchfitd_ready", s.Ready)
 	out.say("patchfitd_read_errors", float64(s.Errors))
 	out.damage(&s.Damage)

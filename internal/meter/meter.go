@@ -52,6 +52,7 @@ type Config struct {
 // A Meter counts from when it is made.
 type Meter struct {
 	config    Config
+	started   time.Time
 	registry  *prometheus.Registry
 	requests  [numRoutes]codes
 	durations [numRoutes]prometheus.Observer
@@ -61,7 +62,7 @@ type Meter struct {
 
 // New returns a meter that nothing was counted by.
 func New(c Config) *Meter {
-	m := &Meter{config: c, registry: prometheus.NewPedanticRegistry()}
+	m := &Meter{config: c, started: time.Now(), registry: prometheus.NewPedanticRegistry()}
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: requestDuration, Help: metric(requestDuration).Help,
 		Buckets: []float64{.001, .005, .02, .1, .5, 2, 10, 60},

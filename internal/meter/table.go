@@ -28,6 +28,7 @@ const (
 func Metrics() []Metric {
 	return []Metric{
 		{"patchfitd_build_info", gauge, []string{"version"}, "1, with the version of the program."},
+		{"patchfitd_start_timestamp_seconds", gauge, nil, "When the server started; a sandbox may hide it from process_start_time_seconds."},
 		{"patchfitd_ready", gauge, nil, "1 while the server can decide and record, as /readyz says."},
 		{"patchfitd_read_errors", gauge, nil, "How many of the things below could not be asked for this scrape; they are missing or old."},
 
