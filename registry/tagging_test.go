@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
@@ -194,5 +196,37 @@ func TestTagsWithoutARecord(t *testing.T) {
 	s.journal.fail("", false)
 	if r := s.putManifest(s.publisher, repo, sum(one)+"?tag=a&tag=b", one); r.status != http.StatusCreated || len(s.State.Tags(repo)) != 2 {
 		t.Errorf("again: %d %s", r.status, r.body)
+	}
+}
+
+// TestTagsRace: of many who want a tag that is never moved beside others, one
+// gets all of its tags, and the others none.
+func TestTagsRace(t *testing.T) {
+	s := newServer(t)
+	s.oci.Immutable = func(tag string) bool { return strings.HasPrefix(tag, "release-") }
+	s.pushBlob(s.publisher, repo, empty)
+	s.journal.pause = 5 * time.Millisecond
+	const n = 8
+	var all sync.WaitGroup
+	codes := make([]int, n)
+	for i := range n {
+		m := tagged(t, fmt.Sprint(i))
+		all.Go(func() {
+			codes[i] = s.putManifest(s.publisher, repo, fmt.Sprintf("%s?tag=own-%d&tag=release-1", sum(m), i), m).status
+		})
+	}
+	all.Wait()
+	won := 0
+	for i, code := range codes {
+		_, own := s.State.Tag(repo, fmt.Sprint("own-", i))
+		if (code == http.StatusCreated) != own || code != http.StatusCreated && code != http.StatusForbidden {
+			t.Errorf("%d: %d, with its own tag: %v", i, code, own)
+		}
+		if code == http.StatusCreated {
+			won++
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d got a tag that is never moved", won)
 	}
 }

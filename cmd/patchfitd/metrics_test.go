@@ -105,7 +105,7 @@ func TestMetrics(t *testing.T) {
 	for _, path := range []string{"/readyz", "/v2/", "/v2/x/manifests/y", "/metrics", "/token"} {
 		ask(t, http.DefaultClient, clients+path, "")
 	}
-	h.book.Found(damage.Object{Kind: damage.Blob, Repository: "x", Digest: attest.DigestOf(nil)})
+	h.oci.Damaged(damage.Object{Kind: damage.Blob, Repository: "x", Digest: attest.DigestOf(nil)})
 	code, got := ask(t, http.DefaultClient, metrics, "")
 	if code != http.StatusOK {
 		t.Fatalf("%d %s", code, got)

@@ -234,6 +234,9 @@ func TestFindingsAreKept(t *testing.T) {
 	if _, err := k.Scrub(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if open := s.book(dir).Report().Findings; len(open) != 1 || open[0].Digest != manifest {
+		t.Errorf("a scrubbing that found it whole leaves %+v", open)
+	}
 	if err := k.Again(t.Context()); err != nil {
 		t.Fatal(err)
 	}
