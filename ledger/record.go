@@ -144,6 +144,7 @@ type TagMoved struct {
 	Repository string        `json:"repository"`
 	Tag        string        `json:"tag"`
 	Digest     attest.Digest `json:"digest"`
+	SHA512     string        `json:"sha512,omitzero"` // what the tag answers with, where it came with a manifest put under that
 	By         string        `json:"by"`
 }
 

@@ -27,7 +27,7 @@ func testRecord(t testing.TB, sequence int64, kind Kind, body any) Record {
 func testRecords(t testing.TB, n int) []Record {
 	records := make([]Record, n)
 	for i := range records {
-		records[i] = testRecord(t, int64(i)+1, KindTag, TagMoved{"lib/demo", "v1", attest.DigestOf([]byte{byte(i)}), "ci"})
+		records[i] = testRecord(t, int64(i)+1, KindTag, TagMoved{"lib/demo", "v1", attest.DigestOf([]byte{byte(i)}), "", "ci"})
 	}
 	return records
 }
@@ -46,7 +46,7 @@ func TestRecordReadsBack(t *testing.T) {
 		KindBlob:        BlobPut{Repository: "lib/demo", Digest: digest, Size: 7, By: "ci"},
 		KindBlobRemoved: BlobRemoved{"lib/demo", digest, "gc"},
 		KindManifest:    ManifestPut{Repository: "lib/demo", Digest: digest, MediaType: "m", By: "ci"},
-		KindTag:         TagMoved{"lib/demo", "v1", digest, "ci"},
+		KindTag:         TagMoved{"lib/demo", "v1", digest, "", "ci"},
 		KindDelete:      Deleted{Repository: "lib/demo", Tag: "v1", By: "ci"},
 		KindStatement:   StatementAdmitted{"lib/demo", digest, "", digest, "type", "ci"},
 		KindDecision:    Decided{Decision: "d-1", Artifact: digest, Policy: digest, Site: digest, Reasons: []Finding{{Reason: "REVOKED"}}},
@@ -201,7 +201,7 @@ func TestCoversNoticesEveryChange(t *testing.T) {
 		f(&out[i])
 		return out
 	}
-	other := testRecord(t, 9, KindTag, TagMoved{"lib/demo", "v2", attest.DigestOf(nil), "ci"})
+	other := testRecord(t, 9, KindTag, TagMoved{"lib/demo", "v2", attest.DigestOf(nil), "", "ci"})
 	for name, changed := range map[string][]Record{
 		"body":    change(1, func(r *Record) { r.Body = other.Body }),
 		"salt":    change(1, func(r *Record) { r.Salt = other.Salt }),

@@ -94,7 +94,7 @@ func (a *answer) refuse(e *api.Error) {
 	}
 	a.wrote, a.muted = true, true
 	h := a.Header()
-	for _, name := range []string{"Etag", "Docker-Content-Digest", "Content-Length", "Content-Range", "Accept-Ranges", "Location", "Range", "OCI-Subject"} {
+	for _, name := range []string{"Etag", "Docker-Content-Digest", "Content-Length", "Content-Range", "Accept-Ranges", "Location", "Range", "OCI-Subject", "OCI-Tag"} {
 		h.Del(name)
 	}
 	a.protect()

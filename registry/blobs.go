@@ -141,6 +141,9 @@ func (s *blobs) Create(ctx context.Context, options ...distribution.BlobCreateOp
 			return nil, mounted
 		}
 	}
+	if x.whole != nil {
+		return nil, s.take(ctx, x, x.whole)
+	}
 	return s.begin(ctx, x)
 }
 

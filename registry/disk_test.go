@@ -14,6 +14,7 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/registry/damage"
 )
 
 // TestFlippedByte: bytes that changed on the disk are an error and an alarm,
@@ -52,6 +53,11 @@ func TestFlippedByte(t *testing.T) {
 	}
 	if l := s.logs.String(); !strings.Contains(l, "level=ERROR") || !strings.Contains(l, string(file)) || !strings.Contains(l, string(manifest)) {
 		t.Errorf("the log does not tell:\n%s", l)
+	}
+	for _, o := range []damage.Object{{Kind: damage.Blob, Repository: repo, Digest: file}, {Kind: damage.Manifest, Repository: repo, Digest: manifest}} {
+		if _, told := s.damaged.Load(o); !told {
+			t.Errorf("nobody was told of %+v", o)
+		}
 	}
 	if r := s.get(s.otherHost, blobPath(file)); r.status != http.StatusForbidden {
 		t.Errorf("who may not have it learns that it is damaged: %d", r.status)

@@ -37,6 +37,8 @@ type exchange struct {
 	// sha512 is what a manifest is put under where that is not its sha256; the
 	// request that distribution gets names it by a tag then.
 	sha512  string
+	whole   *whole   // the blob that comes with the request that begins its upload
+	tags    []string // what a manifest is to be called that is put by its digest
 	decided []decided
 	first   [1]decided // room for what mostly is the only one
 	cleanup []func()
@@ -82,7 +84,23 @@ func (x *exchange) open(r *http.Request) *api.Error {
 		return api.Errorf(http.StatusMethodNotAllowed, codeUnsupported, "this answers %s", allowed(t.route))
 	}
 	x.target, x.principal, x.action = t, p, want
-	return x.permit()
+	if e := x.permit(); e != nil {
+		return e
+	}
+	return x.brought(r)
+}
+
+// brought reads what a request brings beside what it is about.
+func (x *exchange) brought(r *http.Request) (e *api.Error) {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	q := r.URL.Query()
+	if x.whole, e = x.wholeOf(r, q); e != nil {
+		return e
+	}
+	x.tags, e = x.tagsOf(q)
+	return e
 }
 
 // permissions says what each role may do in a product. A host may read what
@@ -193,6 +211,9 @@ func (x *exchange) request(r *http.Request) *http.Request {
 		r.URL.Path = strings.TrimSuffix(r.URL.Path, ref) + placeholder
 	}
 	r.Body = onlyRead{r.Body}
+	if x.whole != nil {
+		x.whole.from = r.Body
+	}
 	return r
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/patchfit/patchfit/registry/auth"
 	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/content/contenttest"
+	"github.com/patchfit/patchfit/registry/damage"
 	"github.com/patchfit/patchfit/registry/gate"
 	"github.com/patchfit/patchfit/registry/state"
 	"github.com/patchfit/patchfit/registry/state/statetest"
@@ -50,6 +51,7 @@ type server struct {
 
 	disk    *faultyDisk
 	journal *faultyJournal
+	damaged sync.Map          // the objects it told of
 	client  http.RoundTripper // sends what the test asks
 
 	publisher, auditor, host, otherHost, stranger string
@@ -89,6 +91,7 @@ func (s *server) start() {
 	r, err := registry.New(registry.Config{
 		Content: content.New(s.disk, &content.Options{LookEvery: s.look}), State: s.State, Gate: s.gate, Admit: admit.New(s.State), Store: s.Blobs,
 		Journal: s.journal, Logger: slog.New(slog.NewTextHandler(s.logs, nil)),
+		Damaged: func(o damage.Object) { s.damaged.Store(o, true) },
 	})
 	if err != nil {
 		s.t.Fatalf("opening the registry: %v", err)

@@ -49,13 +49,22 @@ func (s *manifests) Get(ctx context.Context, dgst digest.Digest, _ ...distributi
 	return got, nil
 }
 
-// Put takes a manifest in. A crash before its record leaves bytes that nothing
-// names.
+// Put takes a manifest in, and gives it the tags that come with it.
 func (s *manifests) Put(ctx context.Context, m distribution.Manifest, _ ...distribution.ManifestServiceOption) (digest.Digest, error) {
 	x, err := exchangeOf(ctx)
 	if err != nil {
 		return "", err
 	}
+	d, err := s.put(ctx, x, m)
+	if err != nil {
+		return "", err
+	}
+	return digest.Digest(d), x.tag(ctx, d)
+}
+
+// put takes a manifest in. A crash before its record leaves bytes that nothing
+// names.
+func (s *manifests) put(ctx context.Context, x *exchange, m distribution.Manifest) (attest.Digest, error) {
 	if err := x.must(push, s.name); err != nil {
 		return "", err
 	}
@@ -65,6 +74,9 @@ func (s *manifests) Put(ctx context.Context, m distribution.Manifest, _ ...distr
 	}
 	if err := x.isPutAs(raw); err != nil {
 		return "", err
+	}
+	if e := x.settledAll(attest.DigestOf(raw)); e != nil {
+		return "", x.refuse(e)
 	}
 	if _, byDigest := x.named(); !byDigest {
 		if e := s.registry.settled(s.name, x.reference, attest.DigestOf(raw)); e != nil {
@@ -91,7 +103,7 @@ func (s *manifests) Put(ctx context.Context, m distribution.Manifest, _ ...distr
 	if subject := admission.Manifest.SubjectName; subject != "" {
 		x.answer.Header().Set("OCI-Subject", subject)
 	}
-	return digest.Digest(admission.Manifest.Artifact.Manifest), nil
+	return admission.Manifest.Artifact.Manifest, nil
 }
 
 // isPutAs refuses bytes that do not have the sha512 they are put under.

@@ -23,7 +23,7 @@ func (x *exchange) mayPut(a *admit.Admission) *api.Error {
 		return nil
 	}
 	m := a.Manifest
-	if _, byDigest := x.named(); !byDigest || a.Bundle == nil && m.Type != attest.ArtifactRebuild {
+	if _, byDigest := x.named(); !byDigest || len(x.tags) > 0 || a.Bundle == nil && m.Type != attest.ArtifactRebuild {
 		return forbidden("a rebuilder attaches bundles and artifacts of type %s, by digest, and nothing else", attest.ArtifactRebuild)
 	}
 	own := 0

@@ -37,6 +37,7 @@ import (
 	"github.com/patchfit/patchfit/registry/admit"
 	"github.com/patchfit/patchfit/registry/api"
 	"github.com/patchfit/patchfit/registry/content"
+	"github.com/patchfit/patchfit/registry/damage"
 	"github.com/patchfit/patchfit/registry/gate"
 	"github.com/patchfit/patchfit/registry/state"
 )
@@ -69,7 +70,10 @@ type Config struct {
 	// Immutable says which tags, once they name a manifest, are never moved.
 	// nil: none.
 	Immutable func(tag string) bool
-	Logger    *slog.Logger // nil: silent
+	// Damaged is told of stored bytes that turned out not to be what they were.
+	// nil: the log alone is.
+	Damaged func(damage.Object)
+	Logger  *slog.Logger // nil: silent
 }
 
 // A Registry answers below /v2/. Who asks is in the context of the request

@@ -29,6 +29,7 @@ const (
 	codeName        = "NAME_INVALID"
 	codeNoName      = "NAME_UNKNOWN"
 	codeSize        = "SIZE_INVALID"
+	codeTag         = "TAG_INVALID"          // of distribution
 	codeFull        = "INSUFFICIENT_STORAGE" // not of the specification; 507
 	codeUnsupported = "UNSUPPORTED"
 )
@@ -92,7 +93,7 @@ func hygiene(r *http.Request) *api.Error {
 		return invalid(api.CodeInvalid, "the query does not parse")
 	}
 	for name, values := range q {
-		if len(values) > 1 {
+		if len(values) > 1 && !mayRepeat(r, name) {
 			return invalid(api.CodeInvalid, "parameter %.40q is given more than once", name)
 		}
 	}
@@ -205,7 +206,7 @@ func (g *Registry) quickMatch(p string) (target, bool) {
 		t.digest, err = attest.ParseDigest(reference)
 		return t, err == nil
 	}
-	t.digest, ok = g.State.Tag(t.repository, reference)
+	t.digest, ok = g.State.PlainTag(t.repository, reference)
 	return t, ok && t.route == v2.RouteNameManifest
 }
 

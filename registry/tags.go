@@ -35,6 +35,9 @@ func (t *tags) Get(ctx context.Context, tag string) (v1.Descriptor, error) {
 	if err := x.mayRead(ctx, d); err != nil {
 		return v1.Descriptor{}, err
 	}
+	if named := t.registry.State.Named(t.name, tag); named != "" {
+		return v1.Descriptor{Digest: digest.Digest(named)}, nil
+	}
 	return v1.Descriptor{Digest: digest.Digest(d)}, nil
 }
 
@@ -56,7 +59,7 @@ func (t *tags) Tag(ctx context.Context, tag string, desc v1.Descriptor) error {
 	}
 	defer t.registry.tagging(tag)()
 	d := attest.Digest(desc.Digest)
-	if have, ok := t.registry.State.Tag(t.name, tag); ok && have == d {
+	if have, ok := t.registry.State.Tag(t.name, tag); ok && have == d && t.registry.State.Named(t.name, tag) == "" {
 		return nil
 	}
 	if e := t.registry.settled(t.name, tag, d); e != nil {

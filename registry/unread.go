@@ -39,7 +39,7 @@ func isDamage(err error) bool {
 // does not come the next time.
 func (x *exchange) unread(e *unreadError) *api.Error {
 	if isDamage(e.err) {
-		x.registry.Logger.Error("stored bytes are damaged", "repository", x.repository, "digest", e.digest, "error", e.err)
+		x.alarm(kindOf(e.err), e.digest, e.err)
 		return api.Errorf(http.StatusInternalServerError, string(verify.Corrupt), "%s: the stored bytes of %s are not the ones with this digest", verify.Corrupt, e.digest).
 			Hint("tell the server's admin: they changed where they are stored")
 	}

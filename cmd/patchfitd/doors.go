@@ -37,6 +37,10 @@ import (
 //	/api/v1/timestamp   the timestamp authority (RFC 3161)
 //	/trusted_root.json, /signing_config.json   for Sigstore clients
 func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
+	h.index = x
+	if err := h.openBook(); err != nil {
+		return nil, err
+	}
 	who, err := auth.New(auth.Config{URL: baseURL, Signer: h.keys.tokens, Pepper: h.keys.pepper, Directory: h.state}, &auth.Options{Logger: h.logger})
 	if err != nil {
 		return nil, fmt.Errorf("making the token door: %w", err)
@@ -45,7 +49,7 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the timestamp authority: %w", err)
 	}
-	limits := newLimits(h.config.Limits, who)
+	limits := newLimits(h.config.Limits, who, h.meter)
 	oci, err := h.registry(who, limits)
 	if err != nil {
 		return nil, err
@@ -57,13 +61,13 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 	rest := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	rest.Handle("/token", limits.exchanges(who.TokenHandler()))
 	rest.PathPrefix("/v1/").Handler(api)
-	rest.Handle("/api/v1/timestamp", stamp)
-	rest.PathPrefix("/api/v2/").Handler(h.log)
+	rest.Handle("/api/v1/timestamp", limits.stamping(stamp))
+	rest.PathPrefix("/api/v2/").Handler(limits.logging(h.log))
 	if err := h.material(rest, baseURL); err != nil {
 		return nil, err
 	}
 	rest.HandleFunc("/readyz", h.ready)
-	return guarded(front(limits.steady(oci), limits.prompt(rest)), baseURL), nil
+	return h.counted(proxies(h.config.Limits).Through(guarded(front(limits.steady(oci), limits.prompt(rest)), baseURL))), nil
 }
 
 // front sends requests for artifacts one way and all others the other. Every
@@ -81,19 +85,19 @@ func front(artifacts, others http.Handler) http.Handler {
 
 func (h *house) registry(who *auth.Authority, limits *limits) (http.Handler, error) {
 	g := gate.New(h.state, h.journal, &gate.Options{Logger: h.logger})
-	h.closers = append(h.closers, g.Close)
+	h.gate, h.closers = g, append(h.closers, g.Close)
 	bytes, err := h.openContent()
 	if err != nil {
 		return nil, err
 	}
 	oci, err := registry.New(registry.Config{
 		Content: bytes, State: h.state, Gate: g, Admit: admit.New(h.state),
-		Store: h.store, Journal: h.journal, Limits: quotas(&h.config.Registry.Limits), Immutable: h.config.Registry.Immutable, Logger: h.logger,
+		Store: h.store, Journal: h.journal, Limits: quotas(&h.config.Registry.Limits), Immutable: h.config.Registry.Immutable, Damaged: h.book.Found, Logger: h.logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the registry: %w", err)
 	}
-	h.closers = append(h.closers, oci.Close)
+	h.oci, h.content, h.closers = oci, bytes, append(h.closers, oci.Close)
 	if err := h.tend(bytes, oci.Alone); err != nil {
 		return nil, err
 	}
@@ -170,9 +174,11 @@ func (h *house) material(r *mux.Router, baseURL string) error {
 	return nil
 }
 
+func (h *house) isReady() bool { return h.state.Ready() && h.journal.Err() == nil }
+
 // ready answers 200 while the server can decide and record.
 func (h *house) ready(w http.ResponseWriter, _ *http.Request) {
-	if !h.state.Ready() || h.journal.Err() != nil {
+	if !h.isReady() {
 		http.Error(w, "not ready: the journal is down or still being read", http.StatusServiceUnavailable)
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patchfit/patchfit/internal/exit"
+	"github.com/patchfit/patchfit/internal/meter"
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/registry/collect"
 	"github.com/patchfit/patchfit/registry/content"
@@ -19,6 +20,10 @@ import (
 // settle is after how long a server that just began does its chores: one that
 // is restarted each day does them, too.
 const settle = 10 * time.Minute
+
+// lookAgain is how often what is damaged is looked at again: an alarm is not
+// over sooner.
+const lookAgain = 5 * time.Minute
 
 // gcCommand collects while no server runs.
 func gcCommand(config *string) *cobra.Command {
@@ -110,10 +115,12 @@ func (h *house) tend(bytes *content.Store, alone func(func() error) error) error
 		k := collect.New(collect.Config{State: h.state, Content: bytes, Journal: h.journal, Alone: alone}, &collect.Options{Logger: h.logger})
 		chores.Go(func() { periodically(ctx, time.Duration(c.GC.Every), func() { h.collectOnce(ctx, k) }) })
 	}
+	s := h.newScrubber(bytes)
+	h.scrubber = s
 	if c.Scrub != nil {
-		s := scrub.New(scrub.Config{State: h.state, Content: bytes, Store: h.store}, &scrub.Options{Rate: int64(c.Scrub.Rate), Logger: h.logger})
 		chores.Go(func() { periodically(ctx, time.Duration(c.Scrub.Every), func() { h.scrubOnce(ctx, s) }) })
 	}
+	chores.Go(func() { periodically(ctx, lookAgain, func() { h.lookAgain(ctx, s) }) })
 	h.closers = append(h.closers, func() error {
 		cancel()
 		chores.Wait()
@@ -138,6 +145,10 @@ func (h *house) collectOnce(ctx context.Context, k *collect.Collector) {
 	hidden, removed, err := h.collect(ctx, k, collect.Run{})
 	h.logger.Info("collection is done", "tags", hidden.Tags, "manifests", hidden.Manifests,
 		"blobs", removed.Blobs, "objects", removed.Objects, "bytes", removed.ObjectBytes, "complete", err == nil)
+	h.meter.Collected(meter.Collected{
+		Tags: int64(hidden.Tags), Manifests: int64(hidden.Manifests),
+		Blobs: int64(removed.Blobs), Objects: int64(removed.Objects), Bytes: removed.ObjectBytes,
+	})
 	if err != nil && ctx.Err() == nil {
 		h.logger.Error("collection failed", "error", err)
 	}
@@ -150,5 +161,11 @@ func (h *house) scrubOnce(ctx context.Context, s *scrub.Scrubber) {
 		"damagedSinceStart", found, "complete", err == nil)
 	if err != nil && ctx.Err() == nil {
 		h.logger.Error("scrubbing failed", "error", err)
+	}
+}
+
+func (h *house) lookAgain(ctx context.Context, s *scrub.Scrubber) {
+	if err := s.Again(ctx); err != nil && ctx.Err() == nil {
+		h.logger.Error("looking at damaged bytes again failed", "error", err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/exit"
+	"github.com/patchfit/patchfit/internal/meter"
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/index"
@@ -51,6 +52,7 @@ type house struct {
 	log     *tlog.Log
 	state   *state.State
 	journal *journal.Journal
+	watched
 
 	closers []func() error
 }
@@ -60,6 +62,7 @@ type house struct {
 // state is whole.
 func openHouse(ctx context.Context, configPath string, stderr io.Writer) (*house, error) {
 	h := &house{logger: slog.New(slog.NewJSONHandler(stderr, nil))}
+	h.meter = meter.New(meter.Config{Version: version, Read: h.condition})
 	if err := h.open(ctx, configPath); err != nil {
 		return nil, errors.Join(err, h.close())
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/patchfit/patchfit/internal/meter"
 	"github.com/patchfit/patchfit/internal/pace"
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/ledger/index"
@@ -30,14 +31,17 @@ type limits struct {
 	hosts               *pace.Limiter[string]
 	publishers          *pace.Limiter[string]
 	auditors            *pace.Limiter[string]
+	entries, stamps     common
+	meter               *meter.Meter
 }
 
-func newLimits(c serverconfig.Limits, who *auth.Authority) *limits {
+func newLimits(c serverconfig.Limits, who *auth.Authority, m *meter.Meter) *limits {
 	c = c.Whole()
 	return &limits{
-		Limits: c, who: who,
+		Limits: c, who: who, meter: m,
 		tokens: limiter[pace.Place](c.Token), hosts: limiter[string](c.Host),
 		publishers: limiter[string](c.Publisher), auditors: limiter[string](c.Auditor),
+		entries: newCommon(c.Log, c.LogTotal), stamps: newCommon(c.Timestamp, c.TimestampTotal),
 	}
 }
 
@@ -49,7 +53,7 @@ func limiter[K comparable](r serverconfig.Rate) *pace.Limiter[K] {
 func (l *limits) exchanges(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if wait := l.tokens.Take(pace.PlaceOf(r.RemoteAddr)); wait > 0 {
-			l.refuse(w, r, wait)
+			l.refuse(w, r, meter.LimitToken, wait)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -60,25 +64,25 @@ func (l *limits) exchanges(next http.Handler) http.Handler {
 // comes after authentication: nobody spends another's share.
 func (l *limits) known(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if wait := l.take(r); wait > 0 {
-			l.refuse(w, r, wait)
+		if wait, which := l.take(r); wait > 0 {
+			l.refuse(w, r, which, wait)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-func (l *limits) take(r *http.Request) time.Duration {
+func (l *limits) take(r *http.Request) (wait time.Duration, which meter.Limit) {
 	p, ok := auth.From(r.Context())
 	switch {
 	case !ok:
-		return 0 // whom the next handler refuses
+		return 0, 0 // whom the next handler refuses
 	case p.Kind == state.KindHost:
-		return l.hosts.Take(p.ID)
+		return l.hosts.Take(p.ID), meter.LimitHost
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		return l.publishers.Take(p.ID)
+		return l.publishers.Take(p.ID), meter.LimitPublisher
 	}
-	return 0
+	return 0, 0
 }
 
 // queries holds an auditor to the pace of queries, and each query to its time.
@@ -86,7 +90,7 @@ func (l *limits) queries(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, _ := auth.From(r.Context())
 		if wait := l.auditors.Take(p.ID); wait > 0 {
-			l.refuse(w, r, wait)
+			l.refuse(w, r, meter.LimitAuditor, wait)
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), time.Duration(l.AuditTime))
@@ -95,7 +99,8 @@ func (l *limits) queries(next http.Handler) http.Handler {
 	})
 }
 
-func (l *limits) refuse(w http.ResponseWriter, r *http.Request, wait time.Duration) {
+func (l *limits) refuse(w http.ResponseWriter, r *http.Request, which meter.Limit, wait time.Duration) {
+	l.meter.Hit(which)
 	e := api.Errorf(http.StatusTooManyRequests, api.CodeTooMany, "too many requests")
 	e.RetryAfter = wait
 	l.who.Refuse(w, r, e.Hint("wait %s and try again", max(wait, time.Second).Round(time.Second)))
@@ -132,9 +137,9 @@ func (l *limits) prompt(next http.Handler) http.Handler {
 func (l *limits) auditPage() int { return min(int(l.AuditPage), index.MaxLimit) }
 
 // limited bounds the connections of a listener.
-func limited(l net.Listener, c serverconfig.Limits, logger *slog.Logger) net.Listener {
+func limited(l net.Listener, c serverconfig.Limits, logger *slog.Logger, refused func()) net.Listener {
 	c = c.Whole()
-	return pace.Listen(l, pace.Connections{Total: connections(int(c.Connections)), Place: int(c.ConnectionsPerPlace), Logger: logger})
+	return pace.Listen(l, pace.Connections{Total: connections(int(c.Connections)), Place: int(c.ConnectionsPerPlace), Proxies: proxies(c), Logger: logger, Refused: refused})
 }
 
 // connections is how many there may be at once, of so many wanted: files are

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patchfit/patchfit/internal/meter"
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/ledger/index"
 	"github.com/patchfit/patchfit/registry/auth"
@@ -227,7 +228,7 @@ func TestCallersAreHeldToTheirPace(t *testing.T) {
 		"an auditor queries": {robot, http.MethodGet, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLimits(serverconfig.Limits{Host: few, Publisher: few, Auditor: few}, who)
+			l := newLimits(serverconfig.Limits{Host: few, Publisher: few, Auditor: few}, who, meter.New(meter.Config{}))
 			handler := l.known(nothing)
 			if tc.audit {
 				handler = l.queries(nothing)
@@ -257,7 +258,7 @@ func TestCallersAreHeldToTheirPace(t *testing.T) {
 
 // TestQueryHasATime: what takes longer is broken off, through its context.
 func TestQueryHasATime(t *testing.T) {
-	l := newLimits(short, nil)
+	l := newLimits(short, nil, nil)
 	var left time.Duration
 	h := l.queries(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		end, _ := r.Context().Deadline()
@@ -272,7 +273,7 @@ func TestQueryHasATime(t *testing.T) {
 // TestPageIsBounded: no configuration asks the index for more than it gives.
 func TestPageIsBounded(t *testing.T) {
 	for page, want := range map[serverconfig.Count]int{0: 500, 7: 7, 1_000_000: index.MaxLimit} {
-		if got := newLimits(serverconfig.Limits{AuditPage: page}, nil).auditPage(); got != want {
+		if got := newLimits(serverconfig.Limits{AuditPage: page}, nil, nil).auditPage(); got != want {
 			t.Errorf("auditPage %d: %d rows, want %d", page, got, want)
 		}
 	}
@@ -311,7 +312,7 @@ func TestServerLimits(t *testing.T) {
 
 // TestHTTP2IsTimedToo: deadlines, headers and bodies work as with HTTP/1.
 func TestHTTP2IsTimedToo(t *testing.T) {
-	l := newLimits(short, nil)
+	l := newLimits(short, nil, nil)
 	got := make(chan error, 1)
 	srv := httptest.NewUnstartedServer(l.steady(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)

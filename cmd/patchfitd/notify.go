@@ -27,7 +27,7 @@ func (h *house) notify() error {
 	if err != nil {
 		return exit.Hint(err, "see notifications in the configuration, and docs/spec/notifications.md")
 	}
-	h.closers = append(h.closers, n.Close)
+	h.notifier, h.closers = n, append(h.closers, n.Close)
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patchfit/patchfit/internal/exit"
+	"github.com/patchfit/patchfit/internal/meter"
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/ledger/index"
 )
@@ -58,6 +59,9 @@ func serve(ctx context.Context, configPath string, stdout, stderr io.Writer) (er
 	if err := h.notify(); err != nil {
 		return err
 	}
+	if err := h.tellMetrics(stdout); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	h.catchUp(ctx, x)
@@ -80,7 +84,7 @@ func (h *house) listen() (net.Listener, error) {
 		l.Close()
 		return nil, exit.Hint(fmt.Errorf("%s is not loopback and there is no TLS", h.config.Listen), "set tls.certificate and tls.key, or listen on 127.0.0.1")
 	}
-	return limited(l, h.config.Limits, h.logger), nil
+	return limited(l, h.config.Limits, h.logger, func() { h.meter.Hit(meter.LimitConnections) }), nil
 }
 
 // run serves until ctx ends, then lets running responses finish. A journal

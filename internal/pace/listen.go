@@ -3,6 +3,7 @@ package pace
 import (
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -16,6 +17,8 @@ type Connections struct {
 	Total   int // more wait to be accepted
 	Place   int // more are closed at once
 	Logger  *slog.Logger
+	Proxies Proxies // are many clients each: Place is not for them
+	Refused func()  // is called for each that is closed at once; nil: nobody asks
 	counted map[Place]int
 }
 
@@ -70,7 +73,7 @@ func (l *listener) count(c net.Conn) net.Conn {
 	place := PlaceOf(c.RemoteAddr().String())
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.counted[place] >= l.Place {
+	if l.counted[place] >= l.Place && !l.proxy(c) {
 		l.refuse(c, place)
 		return nil
 	}
@@ -82,11 +85,19 @@ func (l *listener) count(c net.Conn) net.Conn {
 	return &conn{c, leave}
 }
 
+func (l *listener) proxy(c net.Conn) bool {
+	a, err := netip.ParseAddrPort(c.RemoteAddr().String())
+	return err == nil && l.Proxies.Trusts(a.Addr())
+}
+
 func (l *listener) refuse(c net.Conn, place Place) {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // nothing of it stays in the kernel
 	}
 	_ = c.Close()
+	if l.Refused != nil {
+		l.Refused()
+	}
 	if time.Since(l.complained) >= complainEvery {
 		l.complained = time.Now()
 		l.Logger.Warn("too many connections from one place: further ones are closed", "place", place.String(), "limit", l.Place)

@@ -27,8 +27,16 @@ type Limits struct {
 	Publisher Rate `json:"publisher,omitzero"` // changes by anybody else
 	Auditor   Rate `json:"auditor,omitzero"`   // queries of one
 
+	Log            Rate `json:"log,omitzero"`            // entries for the log from one address
+	LogTotal       Rate `json:"logTotal,omitzero"`       // from all
+	Timestamp      Rate `json:"timestamp,omitzero"`      // timestamps for one address
+	TimestampTotal Rate `json:"timestampTotal,omitzero"` // for all
+
 	AuditTime Duration `json:"auditTime,omitzero"` // of one query
 	AuditPage Count    `json:"auditPage,omitzero"` // rows
+
+	// TrustedProxies are networks of proxies that say truly whom they speak for.
+	TrustedProxies []Network `json:"trustedProxies,omitzero"`
 }
 
 // A Rate is so many a second, after a burst.
@@ -46,6 +54,8 @@ func (l Limits) Whole() Limits {
 		{&l.Connections, 4096}, {&l.ConnectionsPerPlace, 64}, {&l.Streams, 100}, {&l.HeaderBytes, 16 << 10}, {&l.BodyRate, 16 << 10},
 		{&l.Token.PerSecond, 5}, {&l.Token.Burst, 100}, {&l.Host.PerSecond, 20}, {&l.Host.Burst, 100},
 		{&l.Publisher.PerSecond, 10}, {&l.Publisher.Burst, 2000}, {&l.Auditor.PerSecond, 5}, {&l.Auditor.Burst, 50}, {&l.AuditPage, 500},
+		{&l.Log.PerSecond, 10}, {&l.Log.Burst, 300}, {&l.LogTotal.PerSecond, 100}, {&l.LogTotal.Burst, 2000},
+		{&l.Timestamp.PerSecond, 10}, {&l.Timestamp.Burst, 300}, {&l.TimestampTotal.PerSecond, 100}, {&l.TimestampTotal.Burst, 2000},
 	} {
 		if *c.limit == 0 {
 			*c.limit = c.otherwise
@@ -70,12 +80,23 @@ func (c *Config) checkLimits() error {
 	if l := c.Limits.Whole(); l.AuditTime >= l.RequestTime+l.AnswerTime {
 		return fmt.Errorf("limits.auditTime %s is not below requestTime and answerTime together: its answers would not arrive", time.Duration(l.AuditTime))
 	}
-	for name, r := range map[string]Rate{"token": c.Limits.Token, "host": c.Limits.Host, "publisher": c.Limits.Publisher, "auditor": c.Limits.Auditor} {
+	for name, r := range c.Limits.rates() {
 		if max(r.PerSecond, r.Burst) > maxRate {
 			return fmt.Errorf("limits.%s is above %d, which limits nothing", name, maxRate)
 		}
 	}
+	if len(c.Limits.TrustedProxies) > maxNetworks {
+		return fmt.Errorf("limits.trustedProxies: %d networks are more than %d", len(c.Limits.TrustedProxies), maxNetworks)
+	}
 	return nil
+}
+
+// rates returns the rates by their keys.
+func (l *Limits) rates() map[string]Rate {
+	return map[string]Rate{
+		"token": l.Token, "host": l.Host, "publisher": l.Publisher, "auditor": l.Auditor,
+		"log": l.Log, "logTotal": l.LogTotal, "timestamp": l.Timestamp, "timestampTotal": l.TimestampTotal,
+	}
 }
 
 // maxRate is the highest rate, and the largest burst.

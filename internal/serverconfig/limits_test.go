@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +26,8 @@ func shown(prefix string, v reflect.Value) map[string]string {
 			out[name] = fmt.Sprint(int64(x))
 		case Duration:
 			out[name] = short(time.Duration(x))
+		case []Network:
+			out[name] = "none"
 		}
 		if out[name] == "0" {
 			out[name] = "none"
@@ -49,8 +52,8 @@ func TestPageOfLimits(t *testing.T) {
 		documented[string(m[1])] = regexp.MustCompile("[`,]").ReplaceAllString(string(m[2]), "")
 	}
 	coded := shown("", reflect.ValueOf(Limits{}.Whole()))
-	delete(coded, "token")
-	for _, rate := range []string{"host", "publisher", "auditor"} {
+	l := Limits{}
+	for rate := range l.rates() {
 		delete(coded, rate)
 	}
 	if diff := cmp.Diff(coded, documented); diff != "" {
@@ -62,5 +65,28 @@ func TestWholeKeepsWhatIsSet(t *testing.T) {
 	l := Limits{Connections: 1, Host: Rate{Burst: 2}, AuditTime: Duration(time.Second)}.Whole()
 	if l.Connections != 1 || l.Host.Burst != 2 || l.Host.PerSecond != 20 || l.AuditTime != Duration(time.Second) || l.Streams != 100 {
 		t.Errorf("got %+v", l)
+	}
+}
+
+// TestTrustedProxies: networks, in one form, and never everybody.
+func TestTrustedProxies(t *testing.T) {
+	for list, wrong := range map[string]string{
+		"[10.0.0.0/24, 192.0.2.1/32, 'fd00::/64']": "",
+		"[10.0.0.1/24]":           "say 10.0.0.0/24",
+		"[10.0.0.1]":              "no network",
+		"[proxy.example.org]":     "no network",
+		"['::ffff:10.0.0.0/104']": "first address",
+		"[0.0.0.0/0]":             "everybody",
+		"['::/0']":                "everybody",
+		"10.0.0.0/24":             "trustedProxies",
+		"[10.0.0.0/33]":           "no network",
+	} {
+		c, err := Load([]byte(good + "limits: {trustedProxies: " + list + "}\n"))
+		if (err == nil) != (wrong == "") || err != nil && !strings.Contains(err.Error(), wrong) {
+			t.Errorf("%s: %v, want %q", list, err, wrong)
+		}
+		if err == nil && len(c.Limits.TrustedProxies) != 3 {
+			t.Errorf("%s: got %v", list, c.Limits.TrustedProxies)
+		}
 	}
 }

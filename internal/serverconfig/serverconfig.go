@@ -49,6 +49,8 @@ type Config struct {
 	Notifications []Notification `json:"notifications,omitzero"`
 	// Registry says what the registry takes, and what it keeps for how long.
 	Registry Registry `json:"registry,omitzero"`
+	// Metrics says where the server's numbers can be asked for; left out: nowhere.
+	Metrics Metrics `json:"metrics,omitzero"`
 }
 
 // TLS names PEM files. The zero TLS is plain HTTP.
@@ -92,7 +94,7 @@ func BaseURL(c *Config, addr string) string {
 
 // Check reports the first thing in c that no server could run with.
 func (c *Config) Check() error {
-	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications, c.Storage.check, c.checkRegistry, c.checkLimits} {
+	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications, c.Storage.check, c.checkRegistry, c.checkLimits, c.checkMetrics} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -150,6 +152,9 @@ func (c *Config) checkPaths() error {
 	}
 	if c.Witnesses != "" {
 		paths = append(paths, path{"witnesses", c.Witnesses})
+	}
+	if c.Metrics.TokenFile != "" {
+		paths = append(paths, path{"metrics.tokenFile", c.Metrics.TokenFile})
 	}
 	for _, p := range paths {
 		if !filepath.IsAbs(p.value) {

@@ -46,7 +46,7 @@ func TestSample(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the sample configuration is refused: %v", err)
 	}
-	if c.TLS == (TLS{}) || c.SitePolicy == "" || len(c.Notifications) == 0 || c.Registry.GC == nil || c.Registry.Free == nil || c.Registry.Scrub == nil || len(c.Registry.Retention) == 0 || c.Limits == (Limits{}) {
+	if c.TLS == (TLS{}) || c.SitePolicy == "" || len(c.Notifications) == 0 || c.Registry.GC == nil || c.Registry.Free == nil || c.Registry.Scrub == nil || len(c.Registry.Retention) == 0 || len(c.Limits.TrustedProxies) == 0 || c.Metrics == (Metrics{}) {
 		t.Errorf("the sample does not show every key: %+v", c)
 	}
 }

@@ -13,7 +13,7 @@ const header = "# Written by patchfitd init. The sample patchfitd.yaml explains 
 // Write checks c and writes it to a new file that [Load] reads as c. Relative
 // paths are made absolute, in c too. It never replaces a file.
 func (c *Config) Write(path string) error {
-	files := []*string{&c.Data, &c.TLS.Certificate, &c.TLS.Key, &c.SitePolicy, &c.Witnesses}
+	files := []*string{&c.Data, &c.TLS.Certificate, &c.TLS.Key, &c.SitePolicy, &c.Witnesses, &c.Metrics.TokenFile}
 	for _, p := range c.Storage.S3.files() {
 		files = append(files, p)
 	}

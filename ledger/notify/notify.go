@@ -93,8 +93,9 @@ type Options struct {
 
 // A Notifier is running until it is closed.
 type Notifier struct {
-	quit    context.CancelFunc
-	running sync.WaitGroup
+	quit      context.CancelFunc
+	running   sync.WaitGroup
+	followers []*follower
 }
 
 // Open starts to follow. An endpoint without a cursor is told of what comes
@@ -122,7 +123,7 @@ func open(fs disk.FS, c Config, o *Options) (*Notifier, error) {
 		followers = append(followers, f)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	n := &Notifier{quit: cancel}
+	n := &Notifier{quit: cancel, followers: followers}
 	for _, f := range followers {
 		n.running.Go(func() { f.run(ctx) })
 	}

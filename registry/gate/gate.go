@@ -69,6 +69,7 @@ type Gate struct {
 	logger  *slog.Logger
 	quit    context.CancelFunc
 	running sync.WaitGroup
+	tally   tally
 
 	mu      sync.Mutex
 	answers map[question]*answer
@@ -78,7 +79,7 @@ type Gate struct {
 // New returns a gate that decides on the facts of s and records in j. Close it
 // before the journal.
 func New(s Source, j Journal, o *Options) *Gate {
-	g := &Gate{source: s, journal: j, logger: slog.New(slog.DiscardHandler), answers: make(map[question]*answer)}
+	g := &Gate{source: s, journal: j, logger: slog.New(slog.DiscardHandler), answers: make(map[question]*answer), tally: tally{denied: byReason()}}
 	if o != nil && o.Logger != nil {
 		g.logger = o.Logger
 	}
@@ -107,7 +108,12 @@ func (g *Gate) Evaluate(host, repository string, d attest.Digest) policy.Decisio
 // the answer would have been an allow and could not be recorded
 // ([ErrNotRecorded]), or that ctx ended first: nothing may go out.
 func (g *Gate) Decide(ctx context.Context, host, repository string, d attest.Digest) (Verdict, error) {
-	q := question{host, repository, d}
+	v, err := g.decide(ctx, question{host, repository, d})
+	g.tally.note(&v, err)
+	return v, err
+}
+
+func (g *Gate) decide(ctx context.Context, q question) (Verdict, error) {
 	for range attempts {
 		now := g.ask(q)
 		if !now.asked {

@@ -16,6 +16,7 @@ import (
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger/store"
 	"github.com/patchfit/patchfit/registry/content"
+	"github.com/patchfit/patchfit/registry/damage"
 	"github.com/patchfit/patchfit/registry/state"
 )
 
@@ -41,6 +42,7 @@ type Config struct {
 // Options may be nil.
 type Options struct {
 	Rate   int64        // bytes in a second; 0: DefaultRate
+	Book   *damage.Book // where findings are kept; nil: nowhere
 	Logger *slog.Logger // nil: silent
 }
 
@@ -58,11 +60,13 @@ type Result struct {
 type Scrubber struct {
 	Config
 	limiter *rate.Limiter
+	book    *damage.Book
 	logger  *slog.Logger
 
 	mu    sync.Mutex
 	last  Result
 	found int
+	now   *Result // of the scrubbing that is going on
 }
 
 // New returns a scrubber of what c has.
@@ -70,7 +74,7 @@ func New(c Config, o *Options) *Scrubber {
 	s := &Scrubber{Config: c, logger: slog.New(slog.DiscardHandler)}
 	var perSecond int64
 	if o != nil {
-		perSecond = o.Rate
+		perSecond, s.book = o.Rate, o.Book
 		if o.Logger != nil {
 			s.logger = o.Logger
 		}
@@ -88,6 +92,17 @@ func (s *Scrubber) Last() (last Result, found int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last, s.found
+}
+
+// Now returns how far the scrubbing that is going on has come; false: there is
+// none.
+func (s *Scrubber) Now() (r Result, running bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now == nil {
+		return Result{}, false
+	}
+	return *s.now, true
 }
 
 // A pass is one scrubbing.
@@ -111,6 +126,9 @@ func (p *pass) pace(ctx context.Context, n int) error {
 // error; an error says why it did not come to its end.
 func (s *Scrubber) Scrub(ctx context.Context) (Result, error) {
 	p := &pass{Scrubber: s, result: Result{Started: time.Now()}, seen: make(map[attest.Digest]bool)}
+	s.mu.Lock()
+	s.now = &p.result
+	s.mu.Unlock()
 	err := p.repositories(ctx)
 	if err == nil {
 		err = p.others(ctx)
@@ -121,10 +139,11 @@ func (s *Scrubber) Scrub(ctx context.Context) (Result, error) {
 	if err == nil {
 		p.result.Ended = time.Now()
 	}
-	s.last = p.result
+	s.last, s.now = p.result, nil
 	if err != nil {
 		return p.result, fmt.Errorf("scrubbing: %w", err)
 	}
+	s.passed(p.result)
 	return p.result, nil
 }
 
@@ -182,18 +201,19 @@ func (p *pass) blob(ctx context.Context, repository string, d attest.Digest, siz
 	if err != nil && !p.State.Stored(d) {
 		return nil
 	}
-	return p.note(repository, d, size, err)
+	return p.note(damage.Object{Kind: damage.Blob, Repository: repository, Digest: d}, size, err)
 }
 
 // manifest reads a manifest, and the bundle it carries.
 func (p *pass) manifest(ctx context.Context, repository string, m *state.Manifest) error {
-	if err := p.body(ctx, repository, m.Artifact.Manifest, m.Size); err != nil || m.Bundle == "" {
+	named := damage.Object{Kind: damage.Manifest, Repository: repository, Digest: m.Artifact.Manifest}
+	if err := p.body(ctx, named, m.Size); err != nil || m.Bundle == "" {
 		return err
 	}
-	return p.body(ctx, repository, m.Bundle, m.FileSize)
+	return p.body(ctx, damage.Object{Kind: damage.Bundle, Repository: repository, Digest: m.Bundle}, m.FileSize)
 }
 
-func (p *pass) body(ctx context.Context, repository string, d attest.Digest, size int64) error {
+func (p *pass) body(ctx context.Context, o damage.Object, size int64) error {
 	for left := size; left > 0; {
 		n := min(left, int64(p.limiter.Burst()))
 		if err := p.pace(ctx, int(n)); err != nil {
@@ -201,25 +221,25 @@ func (p *pass) body(ctx context.Context, repository string, d attest.Digest, siz
 		}
 		left -= n
 	}
-	_, err := p.Store.Get(d)
-	return p.note(repository, d, size, err)
+	_, err := p.Store.Get(o.Digest)
+	return p.note(o, size, err)
 }
 
 // note counts an object, and is the alarm where it is damaged.
-func (p *pass) note(repository string, d attest.Digest, size int64, err error) error {
+func (p *pass) note(o damage.Object, size int64, err error) error {
 	if p.ended != nil {
 		return p.ended
 	}
+	came := p.tell(o, err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.result.Objects++
 	p.result.Bytes += size
-	switch {
-	case err == nil:
-	case isDamage(err):
+	switch came {
+	case damaged:
 		p.result.Damaged++
-		p.logger.Error("stored bytes are damaged", "repository", repository, "digest", d, "error", err)
-	default: // no files left, a disk that does not answer: the next scrubbing finds out
+	case unread:
 		p.result.Unread++
-		p.logger.Warn("stored bytes could not be read", "repository", repository, "digest", d, "error", err)
 	}
 	return nil
 }

@@ -3,6 +3,10 @@ package scrub_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"iter"
 	"log/slog"
 	"os"
 	"strings"
@@ -16,6 +20,7 @@ import (
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/content/contenttest"
+	"github.com/patchfit/patchfit/registry/damage"
 	"github.com/patchfit/patchfit/registry/scrub"
 	"github.com/patchfit/patchfit/registry/state/statetest"
 )
@@ -171,4 +176,99 @@ func TestPace(t *testing.T) {
 			t.Errorf("stopped: %+v", r)
 		}
 	})
+}
+
+func (s *shelf) book(dir string) *damage.Book {
+	s.t.Helper()
+	b, err := damage.OpenBook(dir, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return b
+}
+
+// TestFindingsAreKept: what a scrubbing found is in the book, and out of it as
+// soon as it was looked at again and is whole, or nothing needs it any more.
+func TestFindingsAreKept(t *testing.T) {
+	s, dir := newShelf(t), t.TempDir()
+	s.push([]byte("{}"), repo)
+	repaired, unneeded, left := s.push([]byte("repaired"), repo), s.push([]byte("unneeded"), repo), s.push([]byte("left"), repo)
+	manifest := s.PutManifest(statetest.Manifest("application/vnd.example", attest.File{Digest: left, Size: 4}, ""))
+	s.Blobs.Damage(manifest, []byte("{}"))
+	for _, d := range []attest.Digest{repaired, unneeded, left} {
+		s.write(d, "?")
+	}
+	b := s.book(dir)
+	k := scrub.New(scrub.Config{State: s.State, Content: s.content, Store: s.Blobs}, &scrub.Options{Book: b})
+	if _, err := k.Scrub(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, running := k.Now(); running {
+		t.Error("it runs on")
+	}
+	r := s.book(dir).Report() // a new server's
+	if len(r.Open()) != 4 || r.Pass.Objects != 5 || r.Pass.Damaged != 4 || r.Pass.Ended.IsZero() || r.Found[damage.Blob] != 3 || r.Found[damage.Manifest] != 1 {
+		t.Errorf("found: %+v", r)
+	}
+	s.write(repaired, "repaired")
+	s.Must(ledger.KindBlobRemoved, ledger.BlobRemoved{Repository: repo, Digest: unneeded, By: s.Admin})
+	if err := k.Again(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r = s.book(dir).Report()
+	if open := r.Open(); len(open) != 2 || open[0].Digest != left || open[1].Digest != manifest {
+		t.Errorf("looked at again: %+v", open)
+	}
+	s.write(left, "left")
+	s.Must(ledger.KindDelete, ledger.Deleted{Repository: repo, Digest: manifest, By: s.Admin})
+	if _, err := k.Scrub(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if open := s.book(dir).Report().Findings; len(open) != 1 || open[0].Digest != manifest {
+		t.Errorf("a scrubbing that found it whole leaves %+v", open)
+	}
+	if err := k.Again(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := b.Report(); len(r.Findings) != 0 || r.Pass.Damaged != 0 || r.Found[damage.Blob] != 3 {
+		t.Errorf("in the end: %+v", r)
+	}
+}
+
+// TestOutageIsNoDamage: bytes that were not given out accuse nobody, and a
+// finding stays one.
+func TestOutageIsNoDamage(t *testing.T) {
+	s, dir := newShelf(t), t.TempDir()
+	d := s.push([]byte("away"), repo)
+	file := s.PutManifest(statetest.Manifest("application/vnd.example", attest.File{Digest: d, Size: 4}, ""))
+	b := s.book(dir)
+	k := scrub.New(scrub.Config{State: s.State, Content: content.New(outage{}, nil), Store: outage{}}, &scrub.Options{Book: b})
+	r, err := k.Scrub(t.Context())
+	if err != nil || r.Unread != 3 || r.Damaged != 0 || r.Objects != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if got := b.Report(); len(got.Findings) != 0 || got.Pass.Unread != 3 {
+		t.Errorf("the book says %+v", got)
+	}
+	b.Found(damage.Object{Kind: damage.Blob, Repository: repo, Digest: d})
+	b.Found(damage.Object{Kind: damage.Manifest, Repository: repo, Digest: file})
+	if err := k.Again(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.Report(); len(got.Open()) != 2 {
+		t.Errorf("an outage ended an alarm: %+v", got)
+	}
+}
+
+// outage is a disk that gives nothing out.
+type outage struct{ content.Backend }
+
+var errOutage = &fs.PathError{Op: "read", Path: "somewhere", Err: errors.New("input/output error")}
+
+func (outage) Open(context.Context, attest.Digest) (io.ReadSeekCloser, content.Version, error) {
+	return nil, content.Version{}, errOutage
+}
+func (outage) Get(attest.Digest) ([]byte, error) { return nil, errOutage }
+func (outage) List(context.Context) iter.Seq2[content.Listed, error] {
+	return func(func(content.Listed, error) bool) {}
 }

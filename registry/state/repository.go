@@ -25,6 +25,7 @@ type repository struct {
 	manifests map[attest.Digest]*Manifest // every one that was put; a value is replaced, never changed
 	visible   map[attest.Digest]bool
 	tags      map[string]attest.Digest
+	named     map[string]string                 // tag -> the sha512 it answers with; of most there is none
 	tagged    map[string]time.Time              // tag -> when it came to name what it names
 	idle      map[attest.Digest]time.Time       // manifest -> when it was put, or lost a tag since
 	holders   map[attest.Digest][]attest.Digest // blob or manifest -> manifests that reference it
@@ -50,7 +51,7 @@ func newRepository(name, product string) *repository {
 		name: name, product: product,
 		blobs: make(map[attest.Digest]Blob), sizes: make(map[string]int64), aliases: make(map[string]attest.Digest),
 		manifests: make(map[attest.Digest]*Manifest), visible: make(map[attest.Digest]bool),
-		tags: make(map[string]attest.Digest), tagged: make(map[string]time.Time), idle: make(map[attest.Digest]time.Time),
+		tags: make(map[string]attest.Digest), named: make(map[string]string), tagged: make(map[string]time.Time), idle: make(map[attest.Digest]time.Time),
 		holders:   make(map[attest.Digest][]attest.Digest),
 		referrers: make(map[string][]attest.Digest), carriers: make(map[attest.Digest]attest.Digest),
 		pool: &policy.Pool{}, measured: make(map[attest.Digest][]attest.Digest),
@@ -127,9 +128,14 @@ func (s *State) tagMoved(r ledger.Record, b *ledger.TagMoved) (change, error) {
 		return nil, fmt.Errorf("no tag")
 	case repo.manifests[b.Digest] == nil:
 		return nil, fmt.Errorf("manifest %s is not known in %s", b.Digest, b.Repository)
+	case b.SHA512 != "" && repo.aliases[b.SHA512] != b.Digest:
+		return nil, fmt.Errorf("manifest %s was not put under %.200s", b.Digest, b.SHA512)
 	}
 	return func() {
 		repo.untag(b.Tag, r.Time)
+		if b.SHA512 != "" {
+			repo.named[b.Tag] = b.SHA512
+		}
 		repo.tags[b.Tag], repo.tagged[b.Tag] = b.Digest, r.Time
 		repo.changed = r.Sequence
 	}, nil
@@ -140,6 +146,7 @@ func (repo *repository) untag(tag string, at time.Time) {
 	if d, ok := repo.tags[tag]; ok {
 		repo.idle[d] = at
 		delete(repo.tags, tag)
+		delete(repo.named, tag)
 		delete(repo.tagged, tag)
 	}
 }
@@ -240,6 +247,28 @@ func (s *State) Tag(repository, tag string) (attest.Digest, bool) {
 		return "", false
 	}
 	return repo.tags[tag], true
+}
+
+// PlainTag is Tag for tags that answer with the digest: not for one that was
+// set under a sha512, whose answers name that.
+func (s *State) PlainTag(repository, tag string) (attest.Digest, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(repository)
+	if repo == nil || !repo.visible[repo.tags[tag]] || repo.named[tag] != "" {
+		return "", false
+	}
+	return repo.tags[tag], true
+}
+
+// Named returns the sha512 that a tag answers with; "": with the digest.
+func (s *State) Named(repository, tag string) string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if repo := s.served(repository); repo != nil {
+		return repo.named[tag]
+	}
+	return ""
 }
 
 // Repositories returns the repositories of the products that are served, sorted.

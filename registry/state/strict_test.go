@@ -151,6 +151,7 @@ func (h *wreck) registry() []refusal {
 		{"manifest not stored", ledger.KindManifest, ledger.ManifestPut{Repository: repo, Digest: h.unknown, MediaType: state.MediaManifest}, "not in the ledger store"},
 		{"manifest that is none", ledger.KindManifest, ledger.ManifestPut{Repository: repo, Digest: h.Put([]byte("{}")), MediaType: state.MediaManifest}, "schemaVersion"},
 		{"manifest of no repository", ledger.KindManifest, ledger.ManifestPut{Repository: "x", Digest: w.BaseManifest, MediaType: state.MediaManifest}, "not known"},
+		{"tag by a name nothing was put under", ledger.KindTag, ledger.TagMoved{Repository: repo, Tag: "x", Digest: h.w.PatchManifest, SHA512: "sha512:" + strings.Repeat("a", 128)}, "was not put under"},
 		{"tag of nothing", ledger.KindTag, ledger.TagMoved{Repository: repo, Tag: "x", Digest: h.unknown}, "not known"},
 		{"delete of nothing", ledger.KindDelete, ledger.Deleted{Repository: repo, Digest: h.unknown}, "not known"},
 		{"delete of both", ledger.KindDelete, ledger.Deleted{Repository: repo, Digest: w.BaseManifest, Tag: "x"}, "not both"},

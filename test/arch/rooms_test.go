@@ -19,6 +19,7 @@ var may = map[string][]string{
 	"internal/term":              {},
 	"internal/manual":            {},
 	"internal/manual/manualtest": {"internal/manual"},
+	"internal/meter":             {},
 	"internal/pace":              {},
 	"internal/exit":              {"internal/manual", "internal/term", "ledger", "registry/api", "verify"},
 	"internal/serverconfig":      {"internal/strictjson"},
@@ -58,12 +59,13 @@ var may = map[string][]string{
 	"registry/content":         {"internal/fileid", "internal/kept", "attest"},
 	"registry/content/object":  {"attest", "registry/content"},
 	"registry/collect":         {"attest", "ledger", "registry/content", "registry/state"},
-	"registry/scrub":           {"attest", "ledger/store", "registry/content", "registry/state"},
+	"registry/damage":          {"internal/strictjson", "attest"},
+	"registry/scrub":           {"attest", "ledger/store", "registry/content", "registry/damage", "registry/state"},
 	"registry/spelling":        {},
 	"registry/doctor":          {"registry/spelling"},
 	"registry/gate":            {"internal/strictjson", "attest", "ledger", "ledger/journal", "verify", "policy", "registry/state"},
 	"registry/admit":           {"internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/state"},
-	"registry":                 {"internal/fileid", "internal/kept", "internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/admit", "registry/api", "registry/auth", "registry/content", "registry/gate", "registry/state"},
+	"registry":                 {"internal/fileid", "internal/kept", "internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/admit", "registry/api", "registry/auth", "registry/content", "registry/damage", "registry/gate", "registry/state"},
 
 	"registry/content/contenttest": {"attest", "registry/content"},
 

@@ -1,7 +1,8 @@
 // Command conformance runs the suite of the OCI distribution specification,
 // unmodified and with all its defaults, against a fresh patchfitd: once while
 // nothing on the server is gated, and once more, on the same server, while a
-// live patch is, and hosts have been told yes and no.
+// live patch is, and hosts have been told yes and no; and then with what is to
+// be the specification's next version.
 //
 // It is a module of its own so that the suite, which it pins, stays out of the
 // product. `make conformance` builds and runs it.
@@ -41,7 +42,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// conform runs the suite twice and prints what failed, what was skipped and,
+// conform runs the suite three times and prints what failed, what was skipped and,
 // at the end, one line a run.
 func conform(ctx context.Context, bin, results string, out io.Writer) (failed bool, err error) {
 	w, err := newWorld(ctx, bin)
@@ -54,11 +55,13 @@ func conform(ctx context.Context, bin, results string, out io.Writer) (failed bo
 	}
 	runs := []struct {
 		name string
+		spec string   // version of the specification; "": the suite's default
 		prep []string // scripts to run first
 		then []string
 	}{
 		{name: "without gated content", prep: []string{"publisher"}},
 		{name: "with gated content", prep: []string{"gated", "pulls"}, then: []string{"pulls"}},
+		{name: "with the specification's next version", spec: "dev", then: []string{"pulls"}},
 	}
 	var totals []string
 	defer func() {
@@ -70,7 +73,7 @@ func conform(ctx context.Context, bin, results string, out io.Writer) (failed bo
 		if err := w.scripts(r.prep); err != nil {
 			return false, err
 		}
-		report, err := w.suite(filepath.Join(results, fmt.Sprint(i+1)))
+		report, err := w.suite(filepath.Join(results, fmt.Sprint(i+1)), r.spec)
 		if err != nil {
 			return false, fmt.Errorf("the suite %s: %w", r.name, err)
 		}

@@ -57,7 +57,7 @@ func (r *report) good() bool {
 // with an upload session, as this one does, and of what is off by default.
 func (c testCase) mayBeSkipped() bool {
 	return c.Status == "skipped" &&
-		slices.Contains([]string{"blob-post-only", "blob-mount-anonymous", "blob-post-cancel"}, path.Base(c.Name))
+		slices.Contains([]string{"blob-mount-anonymous", "blob-post-cancel"}, path.Base(c.Name))
 }
 
 // String is the line a run ends with. A test that the suite's defaults leave

@@ -153,8 +153,9 @@ func (w *world) script(name string) error {
 	return nil
 }
 
-// suite runs the suite as the robot, and returns what it found.
-func (w *world) suite(results string) (*report, error) {
+// suite runs the suite of a version of the specification as the robot, and
+// returns what it found.
+func (w *world) suite(results, spec string) (*report, error) {
 	results, err := filepath.Abs(results)
 	if err != nil {
 		return nil, err
@@ -169,6 +170,9 @@ func (w *world) suite(results string) (*report, error) {
 	cmd := w.command("oci-conformance")
 	cmd.Env = append(cmd.Env, "OCI_REGISTRY="+w.registry(), "OCI_TLS=disabled", "OCI_REPO1="+repo1, "OCI_REPO2="+repo2,
 		"OCI_USERNAME="+name, "OCI_PASSWORD="+secret, "OCI_LOG=error", "OCI_RESULTS_DIR="+results)
+	if spec != "" {
+		cmd.Env = append(cmd.Env, "OCI_VERSION="+spec)
+	}
 	junit := filepath.Join(results, "junit.xml")
 	if err := os.Remove(junit); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
