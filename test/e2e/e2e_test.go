@@ -38,6 +38,7 @@ func area(t *testing.T, name string, setUp func(*testscript.Env), clients ...str
 			e.Values[serverKey{}] = new(*running)
 			e.Values[othersKey{}] = map[string]*running{}
 			e.Values[bucketKey{}] = new(bucketServer)
+			e.Values[frontKey{}] = new(front)
 			e.Setenv("PRELUDE", filepath.Join(moduleDir(t), "testdata", "prelude"))
 			e.Setenv("GREET", filepath.Join(moduleDir(t), "..", "demo", "testdata"))
 			if setUp != nil {
@@ -62,6 +63,7 @@ func commandsOfScripts() map[string]func(*testscript.TestScript, bool, []string)
 		"cutoff":  cutoff,
 		"s3":      s3,
 		"logged":  logged,
+		"proxy":   proxy,
 	}
 }
 
