@@ -88,8 +88,9 @@ func (a *Agent) ask(ctx context.Context, t *trust, product string, art policy.Ar
 	}
 	return &question{search: s, facts: &policy.Facts{
 		Now: now(), Trust: t.Trust, Product: product, Site: a.site, Revoked: revocations,
-		Host:  a.asHost(running, bases),
-		Patch: policy.GatherPatch(t.Trust, product, art, bases[0], s.pool),
+		Embargoes: policy.NewEmbargoes(nil, nil), // the server's to know
+		Host:      a.asHost(running, bases),
+		Patch:     policy.GatherPatch(t.Trust, product, art, bases[0], s.pool),
 	}}, nil
 }
 

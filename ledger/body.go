@@ -25,6 +25,8 @@ func bodyOf(k Kind) any {
 		return new(Granted)
 	case KindToken:
 		return new(TokenMade)
+	case KindEmbargo:
+		return new(Embargoed)
 	case KindHost:
 		return new(HostEnrolled)
 	case KindHostRecord:

@@ -30,6 +30,7 @@ const (
 	KindEnded       Kind = "principal-ended" // PrincipalEnded
 	KindGrant       Kind = "grant"           // Granted
 	KindToken       Kind = "enrolment-token" // TokenMade
+	KindEmbargo     Kind = "embargo"         // Embargoed
 	KindHost        Kind = "host"            // HostEnrolled
 	KindHostRecord  Kind = "host-record"     // HostRecorded
 	KindBlob        Kind = "blob"            // BlobPut
@@ -91,6 +92,17 @@ type TokenMade struct {
 	Products []string  `json:"products"`
 	Expires  time.Time `json:"expires"`
 	By       string    `json:"by"`
+}
+
+// Embargoed keeps a product, or one patch of it, from every host that is not
+// named, or ends that. It stands in the place of the one before.
+type Embargoed struct {
+	Product string        `json:"product"`
+	Patch   attest.Digest `json:"patch,omitzero"` // its manifest, which need not be there yet; absent: the whole product
+	Until   time.Time     `json:"until,omitzero"` // the first moment it holds for nobody; absent: until it is lifted
+	Hosts   []string      `json:"hosts"`          // ids of those it does not hold for, sorted
+	Lifted  bool          `json:"lifted,omitzero"`
+	By      string        `json:"by"`
 }
 
 // HostEnrolled: a host's key is known from here on.

@@ -74,6 +74,7 @@ func TestEveryFactIsNeeded(t *testing.T) {
 		"*.Patch*.Base*.Contested":    "nothing is what it should be",
 		"*.Host*.Bases[0]*.Contested": "nothing is what it should be",
 		"*.Patch*.Environment":        "only tells what differs; the digest is compared",
+		"*.Embargoes*":                "no embargo is a set of embargoes; nil is not",
 		"*.Revoked*":                  "no revocations are a set of revocations; nil is not",
 	}
 	var facts []fact

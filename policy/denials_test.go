@@ -24,6 +24,12 @@ func hostDenials() []denial {
 		{"host unknown", fitting(func(f *policy.Facts) { f.Host = nil }), only(verify.HostNotActive), []string{"enrolled"}},
 		{"key cloned", fitting(func(f *policy.Facts) { f.Host.Cloned = true }), only(verify.ClonedKey), nil},
 		{"product of others", fitting(func(f *policy.Facts) { f.Host.Products = []string{"another"} }), only(verify.ForbiddenRole), []string{"another"}},
+		{"product embargoed", fitting(func(f *policy.Facts) { f.Embargoes = policy.NewEmbargoes(&policy.Embargo{}, nil) }),
+			only(verify.Embargoed), []string{"the product", "until that is lifted"}},
+		{"patch embargoed", fitting(func(f *policy.Facts) {
+			f.Embargoes = policy.NewEmbargoes(nil, &policy.Embargo{Until: f.Now.Add(time.Nanosecond), Hosts: []string{"another"}})
+		}), only(verify.Embargoed), []string{"the patch", "until 2026-03-01T13:00:00Z"}},
+		{"embargoes not known", fitting(func(f *policy.Facts) { f.Embargoes = nil }), only(verify.Embargoed), []string{"embargoes"}},
 		{"trust policy expired", fitting(func(f *policy.Facts) {
 			f.Now = verifytest.Epoch.AddDate(1, 0, 0)
 			f.Host.Received = f.Now

@@ -18,6 +18,8 @@ type Facts struct {
 	Patch   *Patch
 	Site    *Site
 	Revoked *Revocations
+	// Embargoes are the server's own; an agent has [NewEmbargoes] of none.
+	Embargoes *Embargoes
 }
 
 // A Host is what is known of who asks.

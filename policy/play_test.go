@@ -168,7 +168,7 @@ func (s *stage) facts(p *play) *policy.Facts {
 		}
 	}
 	f := &policy.Facts{
-		Now: s.Now.Add(time.Minute), Trust: s.trust, Product: s.product.ID, Site: policy.DefaultSite(), Revoked: pool.Revoked,
+		Now: s.Now.Add(time.Minute), Trust: s.trust, Product: s.product.ID, Site: policy.DefaultSite(), Revoked: pool.Revoked, Embargoes: policy.NewEmbargoes(nil, nil),
 		Patch: policy.GatherPatch(s.trust, s.product.ID, p.patch, attached, pool),
 		Host: &policy.Host{
 			ID: p.running.Host, State: policy.HostActive, Products: []string{s.product.ID},

@@ -45,6 +45,7 @@ const (
 	ruleHostActive = iota
 	ruleHostKeyUnique
 	ruleHostProduct
+	ruleNotEmbargoed
 	ruleTrustPolicyCurrent
 	ruleAttested
 	ruleLogged
@@ -66,6 +67,7 @@ var rules = [...]rule{
 	ruleHostActive:         {"host-active", verify.HostNotActive, "the host is enrolled and active"},
 	ruleHostKeyUnique:      {"host-key-unique", verify.ClonedKey, "the host's key is in use by one machine"},
 	ruleHostProduct:        {"host-product", verify.ForbiddenRole, "the host may have patches of the product"},
+	ruleNotEmbargoed:       {"not-embargoed", verify.Embargoed, "no embargo keeps the product or the patch from the host"},
 	ruleTrustPolicyCurrent: {"trust-policy-current", verify.Expired, "the trust policy has not expired"},
 	ruleAttested:           {"attested", verify.NoAttestation, "patch, base and environment each have their statement"},
 	ruleLogged:             {"logged", verify.NotLogged, "every statement used is verified, logged and timestamped"},
@@ -86,11 +88,17 @@ var rules = [...]rule{
 // allRules is what passed is when every rule is.
 const allRules = 1<<len(rules) - 1
 
-// walk evaluates every rule, in order. A rule it leaves out is not passed.
+// walk evaluates every rule, in order. A rule it leaves out is not passed: all
+// after an embargo, so that none tells of what is withheld.
 func (f *view) walk() {
 	f.after(ruleHostActive, f.hostActive())
 	f.after(ruleHostKeyUnique, f.hostKeyUnique())
 	f.after(ruleHostProduct, f.hostProduct())
+	held, complete := f.embargoed()
+	f.after(ruleNotEmbargoed, complete)
+	if held {
+		return
+	}
 	f.after(ruleTrustPolicyCurrent, f.trustCurrent())
 	f.after(ruleAttested, f.attested())
 	f.after(ruleLogged, f.logged())

@@ -118,7 +118,7 @@ func (s *scene) facts(t testing.TB, patch, running *verifytest.World) *policy.Fa
 		},
 		Patch:   policy.GatherPatch(s.trust, s.product.ID, patchArtifact(patch), bases[0], s.pool),
 		Site:    policy.DefaultSite(),
-		Revoked: revoked,
+		Revoked: revoked, Embargoes: policy.NewEmbargoes(nil, nil),
 	}
 }
 

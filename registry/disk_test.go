@@ -231,7 +231,7 @@ func TestQuietLog(t *testing.T) {
 	for _, path := range []string{manifestPath("nothing"), blobPath(attest.DigestOf(nil))} {
 		s.must(http.StatusNotFound, request{who: s.publisher, method: http.MethodGet, path: path})
 	}
-	s.must(http.StatusForbidden, request{who: s.stranger, method: http.MethodGet, path: manifestPath("nothing")})
+	s.must(http.StatusNotFound, request{who: s.stranger, method: http.MethodGet, path: manifestPath("nothing")})
 	if l := s.logs.String(); strings.Contains(l, "level=ERROR") {
 		t.Errorf("the log:\n%s", l)
 	}

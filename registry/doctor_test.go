@@ -3,30 +3,37 @@ package registry_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/registry/auth"
 	"github.com/patchfit/patchfit/registry/doctor"
 )
 
-// TestDoctorFindsNothing examines this registry from outside, with a patch that
-// is there, as nobody and as a host it does not fit; and finds a host that it
-// does fit.
-func TestDoctorFindsNothing(t *testing.T) {
-	m := newMatrix(t)
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// front is the registry with what stands before it in a server.
+func (m *matrix) front() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, ok := m.State.Principal(r.Header.Get(whoHeader))
 		switch {
 		case r.URL.Path == "/readyz":
 			return
 		case ok:
 			r = r.WithContext(auth.With(r.Context(), p))
-		default: // what stands before the registry in a server
+		default:
 			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
 		m.oci.ServeHTTP(w, r)
-	}))
+	})
+}
+
+// TestDoctorFindsNothing examines this registry from outside, with a patch that
+// is there, as nobody and as a host it does not fit; and finds a host that it
+// does fit.
+func TestDoctorFindsNothing(t *testing.T) {
+	m := newMatrix(t)
+	srv := httptest.NewServer(m.front())
 	defer srv.Close()
 	for _, slow := range []bool{true, false} {
 		m.oci.Slow(slow)
@@ -61,6 +68,42 @@ func TestDoctorFindsNothing(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestDoctorOfEmbargo: to a host that is kept out, an embargoed product is as
+// none; where there is no embargo the doctor finds that it can be told.
+func TestDoctorOfEmbargo(t *testing.T) {
+	m := newMatrix(t)
+	srv := httptest.NewServer(m.front())
+	defer srv.Close()
+	s := subject(repo, m.one.PatchManifest, m.one.PatchFile.Digest)
+	examine := func() (ok, failed int) {
+		o, err := doctor.New(srv.URL, &http.Client{Transport: sender("")}, &doctor.Options{Embargoed: &s, Host: &http.Client{Transport: sender(m.host)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := o.Examine(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			switch {
+			case !strings.HasPrefix(f.What, "embargo: "):
+			case f.Outcome == doctor.Fail:
+				failed++
+			case f.Outcome == doctor.OK:
+				ok++
+			}
+		}
+		return ok, failed
+	}
+	if _, failed := examine(); failed < 20 {
+		t.Errorf("without an embargo only %d probes fail", failed)
+	}
+	m.embargo("", time.Time{})
+	if ok, failed := examine(); failed != 0 || ok < 30 {
+		t.Errorf("under one %d probes fail, %d pass", failed, ok)
 	}
 }
 

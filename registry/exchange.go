@@ -113,8 +113,8 @@ var permissions = map[string][]action{
 	state.RoleAdmin:     {read, push, remove, catalog},
 }
 
-// permit asks whether one of the roles allows the action. Whoever has no role
-// at all learns nothing about what exists.
+// permit asks whether one of the roles allows the action. To whoever has no role
+// at all there is no such product, whether there is one or not.
 func (x *exchange) permit() *api.Error {
 	if x.action == ping {
 		return nil
@@ -128,11 +128,12 @@ func (x *exchange) permit() *api.Error {
 	case len(roles) == 0 && x.action == catalog:
 		return forbidden("the list of all repositories is for admins of the server")
 	case len(roles) == 0:
-		return forbidden("you have no role in a product that lives in repository %.200s", x.repository)
+		x.tried(x.product)
+		return x.unknown()
 	case !slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(permissions[role], x.action) }):
 		return forbidden("your role in repository %.200s, %s, does not allow this", x.repository, roles[0])
 	case !served && x.action != catalog:
-		return api.Errorf(http.StatusNotFound, codeNoName, "no product lives in repository %.200s", x.repository).Hint("add it first: patchfit admin product")
+		return x.unknown()
 	}
 	x.gated = !slices.ContainsFunc(roles, func(role string) bool { return role != state.RoleHost })
 	return nil

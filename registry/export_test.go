@@ -53,3 +53,6 @@ func (g *Registry) RouteOf(target string) string {
 	}
 	return t.route
 }
+
+// Settle waits until what nobody waits for is on record.
+func (g *Registry) Settle() { g.trials.Wait() }

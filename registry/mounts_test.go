@@ -42,7 +42,7 @@ func TestNoMountAround(t *testing.T) {
 		}
 		// Where it was mounted by who may, it opens nothing to hosts here or there.
 		for _, c := range []int{misfit, suspended, fitting} {
-			if got := m.get(m.who[c], "/v2/"+otherRepo+"/blobs/"+string(m.one.PatchFile.Digest)); got.status != http.StatusForbidden {
+			if got := m.get(m.who[c], "/v2/"+otherRepo+"/blobs/"+string(m.one.PatchFile.Digest)); got.status != http.StatusNotFound {
 				t.Errorf("%s: %d %s", columnNames[c], got.status, got.body)
 			}
 		}
@@ -82,7 +82,7 @@ func TestMountByReader(t *testing.T) {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	for _, who := range []string{s.host, s.otherHost} {
-		if got := s.get(who, "/v2/"+otherRepo+"/blobs/"+string(d)); got.status != http.StatusForbidden {
+		if got := s.get(who, "/v2/"+otherRepo+"/blobs/"+string(d)); got.status != http.StatusNotFound {
 			t.Errorf("a host: %d", got.status)
 		}
 	}

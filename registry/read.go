@@ -60,7 +60,11 @@ func (x *exchange) judge(ctx context.Context, d attest.Digest, m *state.Manifest
 		return condemned(d, x.registry.State.Condemned(x.repository, d))
 	case !there:
 		return api.Errorf(http.StatusNotFound, codeNoManifest, "manifest %s is not in %s", d, x.repository)
-	case !x.gated || isAdmitted(m):
+	case !x.gated:
+		return nil
+	case isAdmitted(m) && x.withheld(m):
+		return denied(verify.Embargoed, fmt.Sprintf("%s is about a patch that is not handed out to host %s yet", d, x.principal.ID), verify.Embargoed.Remedy())
+	case isAdmitted(m):
 		return nil
 	case m.Type != attest.ArtifactPatch:
 		return denied(verify.ForbiddenRole, fmt.Sprintf("%s, of type %.80q, is for publishers and auditors of the product", d, m.Type), askForPatch)
@@ -102,7 +106,7 @@ func (x *exchange) mayReadBlob(ctx context.Context, d attest.Digest) error {
 		switch {
 		case m.File != d:
 		case isAdmitted(m):
-			return nil
+			return x.mayRead(ctx, m.Artifact.Manifest)
 		case m.Type != attest.ArtifactPatch:
 		case patch == "" || x.visible(m):
 			patch = m.Artifact.Manifest
@@ -121,7 +125,7 @@ const askForPatch = "ask for a patch: patchfit-agent status lists what this host
 // no decisions.
 func (x *exchange) visible(m *state.Manifest) bool {
 	if !x.gated || isAdmitted(m) {
-		return true
+		return !x.gated || !x.withheld(m)
 	}
 	return m.Type == attest.ArtifactPatch && x.registry.Gate.Evaluate(x.principal.ID, x.repository, m.Artifact.Manifest).Allow
 }

@@ -89,6 +89,7 @@ type Registry struct {
 
 	stop     context.CancelFunc // ends the background work
 	sweeping sync.WaitGroup
+	trials   sync.WaitGroup // decisions on what an embargo keeps from who asked
 	// linking is held for reading while a blob or a manifest comes in, from what
 	// it depends on being looked at to its record, and for writing while what
 	// nothing depends on is taken away.
@@ -120,6 +121,7 @@ func New(c Config) (*Registry, error) {
 func (g *Registry) Close() error {
 	g.stop()
 	g.sweeping.Wait()
+	g.trials.Wait()
 	return g.app.Shutdown()
 }
 

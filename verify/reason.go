@@ -20,6 +20,7 @@ const (
 	Revoked         Reason = "REVOKED"
 	Rollback        Reason = "ROLLBACK"
 	Expired         Reason = "EXPIRED"
+	Embargoed       Reason = "EMBARGOED"
 	HostNotActive   Reason = "HOST_NOT_ACTIVE"
 	ClonedKey       Reason = "CLONED_KEY"
 	SubjectMismatch Reason = "SUBJECT_MISMATCH"
@@ -47,6 +48,7 @@ var meanings = []struct {
 	{Revoked, "A trusted revocation names the evidence, its key, an artifact, the environment or the builder image.", "use a patch that is not revoked; the revocation says why this one is"},
 	{Rollback, "Something older was offered after something newer was taken.", "send a new host record: patchfit-agent record; if the host was restored from a backup, enrol it again"},
 	{Expired, "The trust policy, or the key at the time of the signature, is outside its validity.", "sign and push a new trust policy (patchfit trust edit, sign, push), or sign with a key that is valid now"},
+	{Embargoed, "An embargo keeps the product or the patch from every host that it does not name.", "wait until the embargo is over, or have an admin name the host: patchfit admin embargo"},
 	{HostNotActive, "The host is not active.", "have an admin set the host to active: patchfit admin host"},
 	{ClonedKey, "One host key is in use by two machines that run at the same time.", "find the copy, then enrol both machines again, each with a key of its own"},
 	{SubjectMismatch, "The statement is about something else: another manifest, file, host, product or repository.", "attach the statement to the artifact it was made for, or make one for this artifact"},

@@ -47,7 +47,7 @@ func (s *site) lists(t *testing.T) {
 	}
 	fails(t, exit.Usage, "patchfit tree", "ls", repository+":fix")
 	fails(t, exit.Usage, "unexpected argument", "ls", repository, "more")
-	fails(t, exit.Denied, "no role", "ls", "other/repository")
+	fails(t, exit.NotFound, "no product that you have a role in", "ls", "other/repository")
 }
 
 // shape replaces what is another in each run.

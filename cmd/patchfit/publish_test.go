@@ -44,6 +44,27 @@ func types(r publish.Result) (all []string) {
 	return all
 }
 
+// TestDryRun names the digest that a patch will have, and pushes nothing.
+func TestDryRun(t *testing.T) {
+	s := newSite(t)
+	builds(t)
+	s.as(t, "publisher")
+	published(t, "builder-image", "builder", "--to", repository, "--key", "signer.pem")
+	published(t, "base", "a.so", "--capture", "a.json", "--to", repository+":a", "--key", "signer.pem")
+	way := []string{"patch", "patch.so", "--capture", "patch.json", "--base", "a", "--to", repository + ":fix", "--key", "signer.pem"}
+	named := published(t, append(way, "--dry-run")...)
+	digest := named.Artifacts[0].Digest
+	if !named.DryRun || len(named.Artifacts) != 1 || len(named.Statements) != 0 {
+		t.Errorf("%+v", named)
+	}
+	for _, ref := range []string{":fix", "@" + string(digest)} {
+		fails(t, exit.NotFound, "not", "tree", repository+ref)
+	}
+	if got := published(t, way...); got.Artifacts[0].Digest != digest || got.DryRun {
+		t.Errorf("it got %s, and was to get %s", got.Artifacts[0].Digest, digest)
+	}
+}
+
 // TestTheWholeWay takes a builder image, bases and a patch from the compiler to
 // a server, and asks about them.
 func TestTheWholeWay(t *testing.T) {

@@ -23,7 +23,7 @@ import (
 
 // An examination is what doctor was asked to do.
 type examination struct {
-	server, probe, file, tlsKey, hostState, format string
+	server, probe, file, embargoed, tlsKey, hostState, format string
 }
 
 // doctorCommand asks a running server, from outside, for what it must not give.
@@ -34,7 +34,8 @@ func doctorCommand() *cobra.Command {
 		Short: "ask a running server, from outside, for what it must not give",
 		Long: `Ask the server at URL for an artifact in every way there is to write the request,
 and see that none leads around the gate: as nobody, and with the state of a host
-that the artifact is not for. Also look at the headers of every answer, TLS, the
+that the artifact is not for. With --embargoed, also see that a product which an
+embargo keeps from that host answers it as one that does not exist. Also look at the headers of every answer, TLS, the
 clocks and whether the server is ready. Nothing is changed on the server.
 
 One line per probe: ok, FAIL or skip, what was asked, the fact and the next step.
@@ -57,6 +58,7 @@ before the server: that is a part of it.`,
 	f := cmd.Flags()
 	f.StringVar(&e.probe, "probe", "", "the artifact to ask for: NAME@sha256:HEX, by the digest of its manifest")
 	f.StringVar(&e.file, "file", "", "digest of the artifact's one file, to ask for it, too")
+	f.StringVar(&e.embargoed, "embargoed", "", "NAME@sha256:HEX of an artifact whose product an embargo keeps from the host of --host-state")
 	f.StringVar(&e.hostState, "host-state", "", "state directory of a host that the artifact is not for; that host is asked as")
 	f.StringVar(&e.tlsKey, "tls-key", "", "hex sha256 of the server key's SPKI, where no authority vouches for it (default: as the host knows it)")
 	f.StringVar(&e.format, "format", "text", "text or json")
@@ -96,6 +98,11 @@ func (e examination) doctor() (*doctor.Doctor, error) {
 	var err error
 	if o.Subject, err = e.subject(); err != nil {
 		return nil, err
+	}
+	if e.embargoed != "" {
+		if o.Embargoed, err = named("--embargoed", e.embargoed); err != nil {
+			return nil, err
+		}
 	}
 	if e.hostState != "" {
 		if err := e.asHost(&o); err != nil {
@@ -142,19 +149,30 @@ func (e examination) subject() (*spelling.Subject, error) {
 		}
 		return nil, nil
 	}
-	name, digest, _ := strings.Cut(e.probe, "@")
-	if _, err := attest.ParseDigest(digest); err != nil {
-		return nil, exit.BadUsage(fmt.Errorf("--probe: %w", err), form)
-	}
-	if _, err := reference.WithName(name); err != nil {
-		return nil, exit.BadUsage(fmt.Errorf("--probe: %.200q is no repository", name), form)
+	s, err := named("--probe", e.probe)
+	if err != nil {
+		return nil, err
 	}
 	if e.file != "" {
 		if _, err := attest.ParseDigest(e.file); err != nil {
 			return nil, exit.BadUsage(fmt.Errorf("--file: %w", err), "it is the digest of the one layer in the manifest")
 		}
 	}
-	return &spelling.Subject{Repository: name, Manifest: digest, File: e.file, Elsewhere: name}, nil
+	s.File = e.file
+	return s, nil
+}
+
+// named reads NAME@sha256:HEX, the value of a flag.
+func named(flag, value string) (*spelling.Subject, error) {
+	form := "as in: " + flag + " lib/greet@sha256:HEX"
+	name, digest, _ := strings.Cut(value, "@")
+	if _, err := attest.ParseDigest(digest); err != nil {
+		return nil, exit.BadUsage(fmt.Errorf("%s: %w", flag, err), form)
+	}
+	if _, err := reference.WithName(name); err != nil {
+		return nil, exit.BadUsage(fmt.Errorf("%s: %.200q is no repository", flag, name), form)
+	}
+	return &spelling.Subject{Repository: name, Manifest: digest, Elsewhere: name}, nil
 }
 
 // A diagnosis is the JSON form (docs/spec/cli.md).

@@ -164,20 +164,27 @@ type oneFile struct {
 	facts   *build.Facts
 }
 
-// file pushes the artifact of a base or a patch and returns its manifest.
-func (p *Publisher) file(ctx context.Context, r *Result, o oneFile) (ocispec.Descriptor, []byte, error) {
-	layer := ocispec.Descriptor{
+// manifest returns the manifest of the artifact of a base or a patch, which
+// follows from the file, its name and its subject alone.
+func (o oneFile) manifest() (layer, d ocispec.Descriptor, raw []byte, err error) {
+	layer = ocispec.Descriptor{
 		MediaType:   mediaFile,
 		Digest:      digest.Digest(o.facts.File.Digest),
 		Size:        o.facts.File.Size,
 		Annotations: map[string]string{ocispec.AnnotationTitle: filepath.Base(o.Path)},
 	}
-	raw, d, err := encode(ocispec.Manifest{
+	raw, d, err = encode(ocispec.Manifest{
 		ArtifactType: o.typ,
 		Config:       emptyConfig(),
 		Layers:       []ocispec.Descriptor{layer},
 		Subject:      plain(o.subject),
 	})
+	return layer, d, raw, err
+}
+
+// file pushes the artifact of a base or a patch and returns its manifest.
+func (p *Publisher) file(ctx context.Context, r *Result, o oneFile) (ocispec.Descriptor, []byte, error) {
+	layer, d, raw, err := o.manifest()
 	if err != nil {
 		return d, nil, err
 	}
@@ -187,8 +194,13 @@ func (p *Publisher) file(ctx context.Context, r *Result, o oneFile) (ocispec.Des
 	if err := p.pushBytes(ctx, o.role, emptyConfig(), emptyJSON()); err != nil {
 		return d, nil, err
 	}
-	r.Artifacts = append(r.Artifacts, Artifact{Role: o.role, Digest: attest.Digest(d.Digest), File: o.facts.File.Digest, Tag: o.Tag})
+	r.Artifacts = append(r.Artifacts, o.as(d))
 	return d, raw, p.pushManifest(ctx, o.role, d, raw, "")
+}
+
+// as is the artifact with this manifest.
+func (o oneFile) as(d ocispec.Descriptor) Artifact {
+	return Artifact{Role: o.role, Digest: attest.Digest(d.Digest), File: o.facts.File.Digest, Tag: o.Tag}
 }
 
 // A Patch is a live patch on its way.
@@ -200,6 +212,9 @@ type Patch struct {
 	Requires   []attest.Digest
 	Conflicts  []attest.Digest
 	Revertible bool
+	// DryRun: nothing is pushed, signed or logged. The result names the digest
+	// that the patch's manifest will have, to embargo it before it is there.
+	DryRun bool
 }
 
 // Patch publishes a live patch for a base that is published already. A patch
@@ -222,7 +237,13 @@ func (p *Publisher) Patch(ctx context.Context, patch Patch) (*Result, error) {
 		return nil, err
 	}
 	r := p.result()
-	d, raw, err := p.file(ctx, r, oneFile{patch.File, "live-patch", attest.ArtifactPatch, base.descriptor, facts})
+	one := oneFile{patch.File, "live-patch", attest.ArtifactPatch, base.descriptor, facts}
+	if patch.DryRun {
+		_, d, _, err := one.manifest()
+		r.DryRun, r.Artifacts = true, append(r.Artifacts, one.as(d))
+		return r, err
+	}
+	d, raw, err := p.file(ctx, r, one)
 	if err != nil {
 		return nil, err
 	}

@@ -97,6 +97,7 @@ func New(c Config, o *Options) (*Publisher, error) {
 // A Result is what there is on the server after a publish.
 type Result struct {
 	SchemaVersion int         `json:"schemaVersion"`
+	DryRun        bool        `json:"dryRun,omitzero"` // it is what there would be
 	Repository    string      `json:"repository"`
 	Product       string      `json:"product"`
 	Artifacts     []Artifact  `json:"artifacts"`  // in the order they were pushed

@@ -308,6 +308,7 @@ func (s *ledgerSource) other(r *mrand.Rand, repository string, artifact attest.D
 		s.add(ledger.KindGrant, ledger.Granted{Principal: uuid(99), Product: productA, Role: "auditor", By: "root"})
 	case 5:
 		s.add(ledger.KindToken, ledger.TokenMade{Token: "t", MAC: "00", Products: []string{productA}, Expires: epoch, By: "root"})
+		s.add(ledger.KindEmbargo, ledger.Embargoed{Product: productA, Patch: artifact, Hosts: []string{uuid(1)}, By: "root"})
 	}
 }
 

@@ -127,6 +127,9 @@ func (s *scene) changes(t *testing.T, id string, key statetest.Key, enrol api.En
 			_, err := s.admin.NewEnrolmentToken(ctx(), []string{s.Product.ID}, time.Hour)
 			return err
 		}},
+		{"embargo", func() error {
+			return s.admin.Embargo(ctx(), api.NewEmbargo{Product: s.Product.ID, Hosts: []string{id}})
+		}},
 		{"enrolment", func() error { _, err := s.client(&api.Options{}).Enrol(ctx(), enrol); return err }},
 		{"robot", func() error { _, err := s.admin.NewRobot(ctx(), s.wanted(nil)); return err }},
 		{"end of a principal", func() error { _, err := s.admin.EndPrincipal(ctx(), pub); return err }},

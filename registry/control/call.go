@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/gorilla/mux"
@@ -126,9 +127,10 @@ func (c *call) aboutHost(id string) (*state.Host, error) {
 }
 
 // sees reports whether the caller may know what host h has to do with a
-// product: it is the host, or has one of the row's roles there.
+// product: it is the host, and no embargo keeps the product from it, or has one
+// of the row's roles there.
 func (c *call) sees(h *state.Host, product string) bool {
-	return c.who.ID == h.ID || slices.ContainsFunc(c.s.State.Roles(c.who.ID, product), c.rule.has)
+	return c.who.ID == h.ID && !c.s.State.ShutOut(h.ID, product, time.Now()) || slices.ContainsFunc(c.s.State.Roles(c.who.ID, product), c.rule.has)
 }
 
 func (c *call) wrongRole(where string) error {

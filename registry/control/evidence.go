@@ -34,6 +34,9 @@ func (c *call) evidence() (answer, error) {
 	if !ok {
 		return nil, notFound("no manifest %s in %s", d, q["repository"])
 	}
+	if c.who.Kind == state.KindHost && c.s.State.Withheld(c.who.ID, m, time.Now()) {
+		return nil, api.Errorf(http.StatusForbidden, string(verify.Embargoed), "%s is not handed out to host %s yet", d, c.who.ID).Hint("%s", verify.Embargoed.Remedy())
+	}
 	v := api.Evidence{SchemaVersion: api.SchemaVersion, Bundles: [][]byte{}}
 	host := c.who.Kind == state.KindHost
 	if !host {

@@ -44,6 +44,8 @@ var rules = map[string]rule{
 	"POST " + principalPath + "/revoke": only(state.RoleAdmin),
 	"POST /v1/robots":                   only(state.RoleAdmin),
 	"POST /v1/grants":                   only(state.RoleAdmin),
+	"POST /v1/embargoes":                only(state.RoleAdmin),
+	"GET /v1/embargoes":                 only(state.RolePublisher, state.RoleRebuilder, state.RoleAdmin, state.RoleAuditor),
 	"POST /v1/enrolment-tokens":         only(state.RoleAdmin),
 	"POST /v1/enrol":                    {public: true}, // the token says who may
 	"POST " + hostPath + "/challenge":   only(state.RoleHost),
@@ -68,6 +70,8 @@ func (s *server) routes() []route {
 		{"POST", principalPath + "/revoke", (*call).endPrincipal},
 		{"POST", "/v1/robots", (*call).makeRobot},
 		{"POST", "/v1/grants", (*call).grant},
+		{"POST", "/v1/embargoes", (*call).embargo},
+		{"GET", "/v1/embargoes", (*call).embargoes},
 		{"POST", "/v1/enrolment-tokens", (*call).makeToken},
 		{"POST", "/v1/enrol", (*call).enrol},
 		{"POST", hostPath + "/challenge", (*call).challenge},
@@ -116,7 +120,7 @@ func (c *call) askedProducts() ([]string, error) {
 	}
 	if q.Has("repository") {
 		id, ok := c.s.State.Product(q.Get("repository"))
-		if !ok {
+		if !ok || len(c.s.State.Roles(c.who.ID, id)) == 0 { // the id would tell that it is there
 			return nil, notFound("no repository %.100q", q.Get("repository"))
 		}
 		asked = append(asked, id)

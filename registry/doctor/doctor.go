@@ -39,6 +39,9 @@ type Finding struct {
 type Options struct {
 	// Subject is what is asked for; nil: nothing is.
 	Subject *spelling.Subject
+	// Embargoed is an artifact of a product that an embargo keeps from Host; nil:
+	// none is asked for.
+	Embargoed *spelling.Subject
 	// Host asks as a host that the subject is not for; nil: none does.
 	Host *http.Client
 	// Now tells the time that the server's is compared with; nil: time.Now.
@@ -83,6 +86,7 @@ func (d *Doctor) Examine(ctx context.Context) ([]Finding, error) {
 	if d.general(ctx) {
 		d.asNobody(ctx)
 		d.asHost(ctx)
+		d.embargo(ctx)
 		d.headers()
 	}
 	return d.found, ctx.Err()

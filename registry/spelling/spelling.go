@@ -198,6 +198,20 @@ func Mounts(s Subject) []Way {
 	return ways
 }
 
+// Changes returns requests that would change something, of whoever may do
+// nothing. Status is for a host of the product.
+func Changes(s Subject) []Way {
+	uploads := "/v2/" + s.Repository + "/blobs/uploads/"
+	octets := http.Header{"Content-Type": {"application/octet-stream"}}
+	return []Way{
+		{"put a manifest", http.MethodPut, s.manifest(), http.Header{"Content-Type": {manifestType}}, "{}", 403},
+		{"delete a manifest", http.MethodDelete, s.manifest(), nil, "", 403},
+		{"delete a blob", http.MethodDelete, s.blob(), nil, "", 403},
+		{"begin an upload", http.MethodPost, uploads, octets, "", 403},
+		{"write to an upload", http.MethodPatch, uploads + "0b0f3c62-6f1c-4a3e-9d3b-3f2f6f8f1a10", octets, "x", 403},
+	}
+}
+
 // Lists returns requests that name artifacts without their bytes.
 func Lists(s Subject) []Way {
 	return []Way{

@@ -35,7 +35,10 @@ func (s *State) View(host, repository string, d attest.Digest, now time.Time) (V
 		facts policy.Facts
 		host  policy.Host
 	}{
-		policy.Facts{Now: now, Trust: trust, Product: repo.product, Site: s.site, Revoked: repo.revoked, Patch: patch},
+		policy.Facts{
+			Now: now, Trust: trust, Product: repo.product, Site: s.site, Revoked: repo.revoked, Patch: patch,
+			Embargoes: repo.embargoesOf(d),
+		},
 		policy.Host{
 			ID: h.ID, State: h.State, Cloned: h.Cloned, Products: h.Products,
 			Record: h.Record, Received: h.Received, Sequence: h.sequence, Bases: bases,

@@ -217,13 +217,14 @@ func (s *State) KeyOwner(key attest.Digest) (id string, ok bool) {
 }
 
 // Roles returns the roles of a principal in a product, sorted: what was
-// granted there or in all products, and RoleHost for a host in its own. Nobody
-// who is not active has any.
+// granted there or in all products, and RoleHost for a host in its own, but
+// where an embargo keeps the product from it: then there is no such product for
+// it. Nobody who is not active has any.
 func (s *State) Roles(principal, product string) []string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var roles []string
-	if h := s.hosts[principal]; h != nil && h.State == Active && slices.Contains(h.Products, product) {
+	if h := s.hosts[principal]; h != nil && h.State == Active && slices.Contains(h.Products, product) && !s.shut(h.ID, product, time.Now()) {
 		roles = append(roles, RoleHost)
 	}
 	if p := s.principals[principal]; p == nil || p.State != Active {

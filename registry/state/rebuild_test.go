@@ -13,6 +13,7 @@ import (
 	"github.com/patchfit/patchfit/registry/state"
 	"github.com/patchfit/patchfit/registry/state/statetest"
 	"github.com/patchfit/patchfit/verify"
+	"github.com/patchfit/patchfit/verify/verifytest"
 )
 
 // everything compares two states down to every field, but for what they were
@@ -64,6 +65,10 @@ func TestRebuildEqualsLive(t *testing.T) {
 	p.Products[0].Authorities[attest.RoleBase] = []string{string(attest.RoleBuilder)}
 	h.Trust(p)
 	decide(t, h, host, two)
+	h.Must(ledger.KindEmbargo, ledger.Embargoed{Product: h.Product.ID, Hosts: []string{host}, By: h.Admin})
+	h.Must(ledger.KindEmbargo, ledger.Embargoed{Product: h.Product.ID, Patch: two.PatchManifest, Until: verifytest.Epoch.AddDate(0, 0, 1), Hosts: []string{}, By: h.Admin})
+	h.Must(ledger.KindEmbargo, ledger.Embargoed{Product: h.Product.ID, Patch: one.PatchManifest, Hosts: []string{}, By: h.Admin})
+	h.Must(ledger.KindEmbargo, ledger.Embargoed{Product: h.Product.ID, Patch: one.PatchManifest, Hosts: []string{}, Lifted: true, By: h.Admin})
 	mustRebuild(t, h)
 
 	// The comparison sees a difference: one record less is another state.

@@ -38,7 +38,10 @@ type repository struct {
 	measured   map[attest.Digest][]attest.Digest // measurement digest -> bases said to have it
 	revoked    *policy.Revocations
 
-	sorted  atomic.Pointer[tagList]
+	sorted      atomic.Pointer[tagList]
+	embargoes   map[attest.Digest]*Embargo // by patch; "": of the product
+	unembargoed *policy.Embargoes          // of a patch that has none of its own
+
 	changed int64                   // newest record that changed what lists show
 	all     int64                   // newest record that every decision of the product could depend on
 	touched map[attest.Digest]int64 // newest record that only this patch's could
@@ -56,6 +59,7 @@ func newRepository(name, product string) *repository {
 		referrers: make(map[string][]attest.Digest), carriers: make(map[attest.Digest]attest.Digest),
 		pool: &policy.Pool{}, measured: make(map[attest.Digest][]attest.Digest),
 		admitted: make(map[attest.Digest]bool), touched: make(map[attest.Digest]int64),
+		embargoes: make(map[attest.Digest]*Embargo), unembargoed: policy.NewEmbargoes(nil, nil),
 	}
 }
 

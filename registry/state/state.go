@@ -105,6 +105,8 @@ func (s *State) check(r ledger.Record) (change, error) {
 		return checked(r, s.granted)
 	case ledger.KindToken:
 		return checked(r, s.tokenMade)
+	case ledger.KindEmbargo:
+		return checked(r, s.embargoed)
 	case ledger.KindHost:
 		return checked(r, s.hostEnrolled)
 	case ledger.KindHostRecord:

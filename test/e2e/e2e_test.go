@@ -37,6 +37,8 @@ func area(t *testing.T, name string, setUp func(*testscript.Env), clients ...str
 			e.Setenv("HOME", e.WorkDir)
 			e.Values[serverKey{}] = new(*running)
 			e.Values[othersKey{}] = map[string]*running{}
+			e.Values[bucketKey{}] = new(bucketServer)
+			e.Values[frontKey{}] = new(front)
 			e.Setenv("PRELUDE", filepath.Join(moduleDir(t), "testdata", "prelude"))
 			e.Setenv("GREET", filepath.Join(moduleDir(t), "..", "demo", "testdata"))
 			if setUp != nil {
@@ -59,6 +61,9 @@ func commandsOfScripts() map[string]func(*testscript.TestScript, bool, []string)
 		"exits":   exits,
 		"refused": refused,
 		"cutoff":  cutoff,
+		"s3":      s3,
+		"logged":  logged,
+		"proxy":   proxy,
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // TestFront runs unmodified OCI clients against the registry: one script a
 // client, and what it prints when it is denied.
-func TestFront(t *testing.T) { area(t, "front", nil, "oras", "crane", "regctl", "cosign") }
+func TestFront(t *testing.T) { area(t, "front", nil, "oras", "crane", "regctl", "cosign", "versitygw") }
 
 // changing is what differs in a client's words from one run to the next.
 var changing = []struct {

@@ -27,7 +27,7 @@ func Commands(sh *shell.Shell) []*cobra.Command {
 
 func (a verbs) adminCommand() *cobra.Command {
 	return shell.Group("admin", "say who and what there is on a server (role admin)",
-		a.productCommand(), a.principalCommand(), a.grantCommand(), a.tokenCommand(), a.hostCommand())
+		a.productCommand(), a.principalCommand(), a.grantCommand(), a.tokenCommand(), a.hostCommand(), a.embargoCommand())
 }
 
 func (a verbs) productCommand() *cobra.Command {

@@ -220,6 +220,7 @@ func (a verbs) patchCommand() *cobra.Command {
 	f.StringArrayVar(&requires, "requires", nil, "digest of a patch this one needs; repeat for each")
 	f.StringArrayVar(&conflicts, "conflicts", nil, "digest of a patch this one cannot go with; repeat for each")
 	f.BoolVar(&patch.Revertible, "revertible", false, "the patch can be taken back without a restart")
+	f.BoolVar(&patch.DryRun, "dry-run", false, "push and sign nothing; say which digest the patch will have, as to embargo it first")
 	shell.Required(cmd, "base")
 	p.captured(cmd)
 	p.register(cmd)
@@ -241,7 +242,11 @@ func publishedText(w io.Writer, m term.Marker, r *publish.Result) {
 		if x.Tag != "" {
 			name += "  (" + x.Tag + ")"
 		}
-		rows = append(rows, []string{"pushed", x.Role, name})
+		verb := "pushed"
+		if r.DryRun {
+			verb = "to push"
+		}
+		rows = append(rows, []string{verb, x.Role, name})
 	}
 	for _, s := range r.Statements {
 		rows = append(rows, []string{"admitted", shell.TypeName(s.Type), "about " + s.Subject.Short() + ", log index " + strconv.FormatInt(s.LogIndex, 10)})
