@@ -92,7 +92,7 @@ func TestOnePostIsAnUploadLikeOthers(t *testing.T) {
 		"a form":                {s.publisher, sum(b), b, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, 415, "UNSUPPORTED"},
 		"a host":                {s.host, sum(b), b, nil, 403, "DENIED"},
 		"an auditor":            {s.auditor, sum(b), b, nil, 403, "DENIED"},
-		"a stranger":            {s.stranger, sum(b), b, nil, 403, "DENIED"},
+		"a stranger":            {s.stranger, sum(b), b, nil, 404, "NAME_UNKNOWN"},
 		"nobody":                {"", sum(b), b, nil, 401, "UNAUTHORIZED"},
 	} {
 		r := s.send(request{who: c.who, method: http.MethodPost, path: "/v2/" + repo + "/blobs/uploads/?digest=" + c.digest, body: c.body, header: c.header})

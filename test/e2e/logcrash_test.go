@@ -16,6 +16,7 @@ import (
 	"io"
 	random "math/rand/v2"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -38,6 +39,7 @@ const (
 // its first leaf to its last, by us and by the fsck of the engine it is kept by.
 func TestEvidenceLogCrash(t *testing.T) {
 	w := newCrashWorld(t)
+	w.append("pf/patchfitd.yaml", "limits: {log: {perSecond: 100000, burst: 100000}, logTotal: {perSecond: 100000, burst: 100000}}\n")
 	l := newLogLoad(w)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -60,6 +62,21 @@ func TestEvidenceLogCrash(t *testing.T) {
 	w.kill()
 	w.fsck()
 	t.Logf("%d entries acknowledged", len(l.index))
+}
+
+// append adds a text to a file.
+func (w *crashWorld) append(name, text string) {
+	w.t.Helper()
+	f, err := os.OpenFile(filepath.Join(w.dir, name), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := f.WriteString(text); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // fsck has the engine's own checker read the log's directory.
