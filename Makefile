@@ -59,6 +59,7 @@ e2e: setup build $(if $(filter spine,$(AREA)),bin/oras,clients) $(if $(filter al
 	  echo "make e2e: no area $(AREA); areas: all $(AREAS) $(LATER_AREAS)" >&2; exit 2;; esac
 	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 30m $(if $(filter-out all,$(AREA)),-run '(?i)^Test$(AREA)') ./... | (cd $(CURDIR) && go run ./test/report)
 	@case "$(AREA)" in all|front) cd test/s3 && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 30m ./... | (cd $(CURDIR) && go run ./test/report);; esac
+	@case "$(AREA)" in all|front) $(MAKE) --no-print-directory conformance;; esac
 
 .PHONY: conformance
 conformance: setup build bin/oras bin/oci-conformance ## run the OCI distribution-spec suite, with all defaults, with and without gated content
