@@ -15,6 +15,8 @@ func bodyOf(k Kind) any {
 	switch k {
 	case KindTrustPolicy:
 		return new(TrustPolicyAccepted)
+	case KindTUF:
+		return new(TUFAccepted)
 	case KindProduct:
 		return new(ProductAdded)
 	case KindPrincipal:

@@ -43,6 +43,10 @@ var may = map[string][]string{
 	"ledger/quorum":                 {"ledger"},
 	"ledger/witness":                {"ledger/internal/disk", "ledger", "ledger/quorum"},
 	"ledger/rekorv1":                {"internal/strictjson", "attest"},
+	"ledger/tuf":                    {"internal/strictjson", "attest", "ledger"},
+	"ledger/tuf/tuftest":            {"internal/strictjson", "attest", "ledger", "ledger/tuf"},
+	"ledger/tuf/repository":         {"ledger/internal/disk", "attest", "ledger/tuf"},
+	"ledger/tuf/update":             {"internal/strictjson", "attest", "ledger/tuf"},
 
 	"verify":            {"internal/strictjson", "attest", "ledger", "ledger/quorum"},
 	"verify/verifytest": {"internal/strictjson", "attest", "ledger", "ledger/tlog", "ledger/tsa", "ledger/client", "verify"},
@@ -52,10 +56,10 @@ var may = map[string][]string{
 	"registry/content/s3":      {"internal/keyfile"},
 	"registry/assertion":       {"internal/strictjson", "attest"},
 	"registry/api":             {"internal/strictjson", "attest", "ledger", "policy", "verify", "registry/assertion"},
-	"registry/state":           {"internal/strictjson", "attest", "ledger", "ledger/index", "verify", "policy"},
+	"registry/state":           {"internal/strictjson", "attest", "ledger", "ledger/index", "ledger/tuf", "verify", "policy"},
 	"registry/state/statetest": {"internal/fileid", "internal/strictjson", "attest", "ledger", "ledger/store", "verify", "verify/verifytest", "policy", "registry/state"},
 	"registry/auth":            {"internal/strictjson", "attest", "ledger", "verify", "policy", "registry/assertion", "registry/api", "registry/state"},
-	"registry/control":         {"internal/strictjson", "attest", "ledger", "verify", "policy", "registry/assertion", "registry/api", "registry/auth", "registry/state", "registry/admit", "registry/gate"},
+	"registry/control":         {"internal/strictjson", "attest", "ledger", "ledger/tuf", "verify", "policy", "registry/assertion", "registry/api", "registry/auth", "registry/state", "registry/admit", "registry/gate"},
 	"registry/content":         {"internal/fileid", "internal/kept", "attest"},
 	"registry/content/object":  {"attest", "registry/content"},
 	"registry/collect":         {"attest", "ledger", "registry/content", "registry/state"},
@@ -70,7 +74,7 @@ var may = map[string][]string{
 	"registry/content/contenttest": {"attest", "registry/content"},
 
 	"build": {"internal/strictjson", "attest"},
-	"host":  {"internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "verify", "policy", "registry/api", "registry/assertion"},
+	"host":  {"internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "registry/api", "registry/assertion"},
 	"web":   {"internal/strictjson", "attest", "ledger", "ledger/index"},
 
 	"cmd/patchfit/internal/shell":      {"internal/config", "internal/exit", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "registry/api"},
