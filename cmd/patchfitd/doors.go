@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gorilla/mux"
 
@@ -163,7 +162,7 @@ func (h *house) material(r *mux.Router, baseURL string) error {
 	if err != nil {
 		return fmt.Errorf("making the trusted root: %w", err)
 	}
-	signing, err := ledger.SigningConfig(baseURL, h.keys.tsaChain[0].NotBefore.UTC().Truncate(time.Second))
+	signing, err := ledger.SigningConfig(baseURL, h.began())
 	if err != nil {
 		return fmt.Errorf("making the signing configuration: %w", err)
 	}

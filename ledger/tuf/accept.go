@@ -31,9 +31,9 @@ var ErrSame = errors.New("this is the repository there is")
 // current, which is nil before the first. Each root is one version above the
 // one before it and signed by a threshold of that one's keys and its own;
 // targets and snapshot are signed by thresholds of the newest root, and are
-// either the bytes there are or one version above them; the targets are
-// exactly the three there can be, of the hashes the metadata names. What has
-// expired is for [Repository.Current] to say.
+// either the bytes there are or of a higher version; the targets are exactly
+// the three there can be, of the hashes the metadata names. What has expired is
+// for [Repository.Current] to say.
 //
 // Accept gives the same answer at any time, so that a repository that was
 // taken once is taken again at every start.
@@ -59,8 +59,8 @@ func Accept(current *Repository, o Offer) (*Repository, error) {
 		return nil, err
 	}
 	if err := errors.Join(
-		oneAbove(RoleTargets, current.Targets, o.Targets, targets.Signed.Version),
-		oneAbove(RoleSnapshot, current.Snapshot, o.Snapshot, snapshot.Signed.Version),
+		above(RoleTargets, current.Targets, o.Targets, targets.Signed.Version),
+		above(RoleSnapshot, current.Snapshot, o.Snapshot, snapshot.Signed.Version),
 		checkSnapshot(snapshot, targets.Signed.Version), checkTargets(targets, o.Files)); err != nil {
 		return nil, err
 	}
@@ -198,8 +198,9 @@ func delegated[T metadata.Roles](root *metadata.Metadata[metadata.RootType], rol
 	return m, nil
 }
 
-// oneAbove asks that metadata is what there is, or one version above it.
-func oneAbove(role string, have, b []byte, version int64) error {
+// above asks that metadata is what there is, or of a higher version. Versions
+// may be left out: somebody made them and they were refused.
+func above(role string, have, b []byte, version int64) error {
 	if have == nil {
 		return nil
 	}
@@ -210,8 +211,8 @@ func oneAbove(role string, have, b []byte, version int64) error {
 	switch {
 	case version == h.Version && !bytes.Equal(have, b):
 		return fmt.Errorf("%s.json version %d is another one than the server has", role, version)
-	case version != h.Version && version != h.Version+1:
-		return fmt.Errorf("%s.json has version %d; after version %d comes version %d", role, version, h.Version, h.Version+1)
+	case version < h.Version:
+		return fmt.Errorf("%s.json has version %d, the server has version %d", role, version, h.Version)
 	}
 	return nil
 }

@@ -155,8 +155,9 @@ func TestAcceptRefuses(t *testing.T) {
 		"targets that go back": {"targets.json version 1 is another one", func(m *maker, o *tuf.Offer) {
 			o.Targets = m.remade(o, 1, m.Keys[tuf.RoleTargets].Keys)
 		}},
-		"targets that skip": {"after version 1 comes version 2", func(m *maker, o *tuf.Offer) {
-			m.ReleaseAs(3, o.Files, m.Now.AddDate(0, 3, 0))
+		"targets below what there is": {"targets.json has version 1, the server has version 2", func(m *maker, o *tuf.Offer) {
+			m.first = m.accepted(m.first)
+			m.ReleaseAs(1, o.Files, m.Now.AddDate(0, 3, 0))
 			*o = m.Offer()
 		}},
 		"snapshot of other targets": {"names version 2 of targets.json", func(m *maker, o *tuf.Offer) { o.Targets = m.first.Targets }},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -136,8 +137,10 @@ func Sign(b []byte, key crypto.Signer) ([]byte, error) {
 	case RoleTimestamp:
 		return sign[metadata.TimestampType](role, b, key)
 	}
-	return nil, fmt.Errorf("this is no metadata of a role")
+	return nil, errNoRole
 }
+
+var errNoRole = errors.New("this is no metadata of a role")
 
 func sign[T metadata.Roles](role string, b []byte, key crypto.Signer) ([]byte, error) {
 	m, err := read[T](role, b)

@@ -51,6 +51,10 @@ func (c *call) takeTrustPolicy() (answer, error) {
 	if string(have) == string(envelope) {
 		return accepted(current, envelope)
 	}
+	if r, _ := c.s.State.TUF(); r != nil && current.TUF != (attest.TUFRoot{}) {
+		return nil, conflict("this server hands trust out by its TUF repository, which would be left behind").
+			Hint("put the policy in it: patchfit trust tuf targets --policy, sign, push")
+	}
 	next, err := nextTrustPolicy(current, envelope)
 	if err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ func (c *call) takeTUF() (answer, error) {
 	}
 	c.s.admin.Lock()
 	defer c.s.admin.Unlock()
-	current, _ := c.s.State.TUF()
+	current := c.s.State.TUFBefore()
 	next, err := tuf.Accept(current, offerOf(q))
 	if errors.Is(err, tuf.ErrSame) {
 		return tufInEffect(current)

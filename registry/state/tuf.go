@@ -15,6 +15,32 @@ import (
 type published struct {
 	repository *tuf.Repository // nil: none was accepted yet
 	paths      map[string]attest.Digest
+	left       bool // a trust policy that came by it names none any more: another may begin
+}
+
+// before is what the next state follows; nil: it begins a repository.
+func (p published) before() *tuf.Repository {
+	if p.left {
+		return nil
+	}
+	return p.repository
+}
+
+// leaves reports whether the trust policy in next names no TUF repository,
+// where the one it follows came by one and named it.
+func leaves(before, next *tuf.Repository) (bool, error) {
+	if before == nil {
+		return false, nil
+	}
+	old, err := before.Policy()
+	if err != nil {
+		return false, err
+	}
+	p, err := next.Policy()
+	if err != nil {
+		return false, err
+	}
+	return old.TUF != attest.TUFRoot{} && p.TUF == attest.TUFRoot{}, nil
 }
 
 // tufAccepted takes the next state of the repository. Everything is verified
@@ -25,7 +51,7 @@ func (s *State) tufAccepted(_ ledger.Record, b *ledger.TUFAccepted) (change, err
 	if err != nil {
 		return nil, err
 	}
-	next, err := tuf.Accept(s.tuf.repository, offer)
+	next, err := tuf.Accept(s.tuf.before(), offer)
 	if err != nil {
 		return nil, err
 	}
@@ -43,12 +69,15 @@ func (s *State) tufAccepted(_ ledger.Record, b *ledger.TUFAccepted) (change, err
 	if err != nil {
 		return nil, err
 	}
-	p := published{repository: next, paths: maps.Clone(s.tuf.paths)}
-	if p.paths == nil {
-		p.paths = make(map[string]attest.Digest)
+	p := published{repository: next, paths: make(map[string]attest.Digest)}
+	if s.tuf.before() != nil {
+		p.paths = maps.Clone(s.tuf.paths)
 	}
 	for path, b := range paths {
 		p.paths[path] = attest.DigestOf(b)
+	}
+	if p.left, err = leaves(s.tuf.before(), next); err != nil {
+		return nil, err
 	}
 	return func() { s.tuf = p }, nil
 }
@@ -83,4 +112,13 @@ func (s *State) TUF() (*tuf.Repository, map[string]attest.Digest) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.tuf.repository, s.tuf.paths
+}
+
+// TUFBefore returns the repository that the next state has to follow; nil: it
+// begins one, because there is none, or because the trust policy left the one
+// there is.
+func (s *State) TUFBefore() *tuf.Repository {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.tuf.before()
 }

@@ -77,9 +77,9 @@ var may = map[string][]string{
 	"host":  {"internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "registry/api", "registry/assertion"},
 	"web":   {"internal/strictjson", "attest", "ledger", "ledger/index"},
 
-	"cmd/patchfit/internal/shell":      {"internal/config", "internal/exit", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "registry/api"},
+	"cmd/patchfit/internal/shell":      {"internal/config", "internal/exit", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger/tuf", "ledger/tuf/update", "registry/api"},
 	"cmd/patchfit/internal/identity":   {"internal/config", "internal/exit", "internal/keyfile", "attest", "cmd/patchfit/internal/shell"},
-	"cmd/patchfit/internal/trust":      {"internal/exit", "internal/strictjson", "attest", "ledger/quorum", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/trust":      {"internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/quorum", "ledger/tuf", "registry/api", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/admin":      {"attest", "internal/config", "internal/exit", "internal/keyfile", "registry/api", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/env":        {"internal/exit", "internal/publish", "attest", "build", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/publishing": {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "registry/api", "build", "cmd/patchfit/internal/shell"},
