@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -52,11 +55,27 @@ func renewTimestamps(configPath string, stdout io.Writer) (err error) {
 	if err := unlessThere(dir, chainNextTSA, func(p string) error { return makeChain(filepath.Join(dir, keyNextTSA), p) }); err != nil {
 		return err
 	}
-	if err := h.writeTrustedRoot(); err != nil {
+	if err := h.replaceTrustedRoot(); err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "%s names the next chain too\n", h.path(trustedRootFile))
 	return nil
+}
+
+// replaceTrustedRoot writes the trusted root in the place of the one there is.
+func (h *house) replaceTrustedRoot() error {
+	b, err := h.trustedRoot()
+	if err != nil {
+		return fmt.Errorf("making the trusted root: %w", err)
+	}
+	next := h.path(trustedRootFile + ".new")
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a run that was cut short
+		return fmt.Errorf("writing the trusted root: %w", err)
+	}
+	if err := keyfile.WriteNewPublic(next, b); err != nil {
+		return fmt.Errorf("writing the trusted root: %w", err)
+	}
+	return os.Rename(next, h.path(trustedRootFile))
 }
 
 // began returns when the first chain of the timestamp authority began, and with

@@ -27,11 +27,16 @@ const (
 // root names stands for nothing yet.
 func (h *house) makeTimestampKey() error {
 	dir := h.path(keysDir)
-	if found, err := filepath.Glob(filepath.Join(dir, keysTimestamp)); err != nil || len(found) > 0 {
+	found, err := filepath.Glob(filepath.Join(dir, keysTimestamp))
+	if err != nil {
 		return err
 	}
-	if err := unlessThere(dir, keyTimestamp, keyfile.CreateECDSA); err != nil {
-		return err
+	if len(found) == 0 {
+		if err := unlessThere(dir, keyTimestamp, keyfile.CreateECDSA); err != nil {
+			return err
+		}
+	} else if found[0] != filepath.Join(dir, keyTimestamp) {
+		return nil // it was replaced
 	}
 	signer, err := keyfile.LoadSigner(filepath.Join(dir, keyTimestamp))
 	if err != nil {
@@ -41,7 +46,7 @@ func (h *house) makeTimestampKey() error {
 	if err != nil {
 		return fmt.Errorf("reading the timestamp key: %w", err)
 	}
-	return os.WriteFile(h.path(publicTimestamp), key.PEM(), 0o644)
+	return unlessThere(h.config.Data, publicTimestamp, func(p string) error { return keyfile.WriteNewPublic(p, key.PEM()) })
 }
 
 // timestampKeys returns the timestamp keys there are now.

@@ -181,6 +181,21 @@ func TestTimestampOnAFullDisk(t *testing.T) {
 	})
 }
 
+// Two servers, one of them a mirror's, each with a key of its own, of which one
+// is enough.
+func TestServersWithAKeyEach(t *testing.T) {
+	within(t, func(w *world) {
+		w.Keys[tuf.RoleTimestamp] = &tuftest.Role{Keys: append(w.Keys[tuf.RoleTimestamp].Keys, tuftest.Key(t)), Threshold: 1}
+		w.Rotate()
+		w.Release(w.policy)
+		w.accept()
+		for _, key := range w.Keys[tuf.RoleTimestamp].Keys {
+			w.keys, w.dir = []crypto.Signer{key}, t.TempDir()
+			w.stamped(w.open())
+		}
+	})
+}
+
 // The next key is there before the root names it, the last one until no root
 // does.
 func TestTimestampKeyIsReplaced(t *testing.T) {
