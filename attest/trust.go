@@ -27,6 +27,16 @@ type TrustPolicy struct {
 	// the checkpoint evidence is proven against; "" asks for none. It is read by
 	// whoever reads checkpoints (ledger/quorum).
 	LogPolicy string `json:"logPolicy,omitzero"`
+	// TUF is the root of the TUF repository that this policy and the ones after
+	// it come by; absent: whoever pins the roots asks the server alone.
+	TUF TUFRoot `json:"tuf,omitzero"`
+}
+
+// A TUFRoot names one version of a TUF root by the digest of its file.
+// docs/spec/tuf.md.
+type TUFRoot struct {
+	Version int64  `json:"version"`
+	Root    Digest `json:"root"`
 }
 
 // Roots are the keys that sign trust policies. Their canonical JSON's sha256

@@ -27,6 +27,7 @@ func (p *TrustPolicy) check(at spot) error {
 		checkProducts(at.member("products"), p.Products, names),
 		checkTrustedRoot(at.member("trustedRoot"), p.TrustedRoot),
 		checkLogPolicy(at.member("logPolicy"), p.LogPolicy),
+		p.TUF.check(at.member("tuf")),
 	)
 }
 
@@ -39,6 +40,13 @@ func checkLogPolicy(at spot, text string) error {
 		return at.errorf("its last line does not end in a newline")
 	}
 	return nil
+}
+
+func (r TUFRoot) check(at spot) error {
+	if r == (TUFRoot{}) {
+		return nil
+	}
+	return cmp.Or(at.member("version").number(r.Version, 1), at.member("root").digest(r.Root))
 }
 
 func (r Roots) check(at spot) error {

@@ -58,6 +58,10 @@ func policyVectors(t *testing.T) []vector {
 		{"trusted-root-member-twice", `"tlogs":`, `"tlogs":[],"tlogs":`, "/trustedRoot/tlogs: duplicate object member name"},
 		{"log-policy", `"products":`, `"logPolicy":"quorum none\n","products":`, accepted},
 		{"log-policy-without-newline", `"products":`, `"logPolicy":"quorum none","products":`, "/logPolicy: its last line does not end in a newline"},
+		{"tuf", `"version":1`, `"tuf":{"root":"sha256:` + strings.Repeat("0a", 32) + `","version":1},"version":1`, accepted},
+		{"tuf-version-zero", `"version":1`, `"tuf":{"root":"sha256:` + strings.Repeat("0a", 32) + `","version":0},"version":1`, "/tuf/version: 0 is not between 1 and 9007199254740991"},
+		{"tuf-without-root", `"version":1`, `"tuf":{"version":1},"version":1`, "/tuf/root: missing"},
+		{"tuf-root-not-sha256", `"version":1`, `"tuf":{"root":"` + strings.Repeat("0a", 32) + `","version":1},"version":1`, `/tuf/root: digest "` + strings.Repeat("0a", 32) + `" is not sha256: and 64 lower-case hex digits`},
 		{"unknown-member", `"version":1`, `"version":1,"warn":true`, "/warn: unknown member"},
 	})
 	return append(list, missing(t, "trust-policy", "trust-policy", good, "",

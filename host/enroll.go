@@ -67,6 +67,9 @@ func (s *state) enroll(ctx context.Context, token *api.EnrolmentToken, name stri
 	if err != nil {
 		return nil, err
 	}
+	if pinned, err = s.upToDate(ctx, client, pinned, o); err != nil {
+		return nil, err
+	}
 	if refusal := pinned.unexpired(now()); refusal != nil {
 		return nil, refusal
 	}
@@ -82,6 +85,18 @@ func (s *state) enroll(ctx context.Context, token *api.EnrolmentToken, name stri
 		Host: enrolled.Host, Name: name, Products: enrolled.Products, Enrolled: now(),
 	}
 	return id, s.write(identityFile, id)
+}
+
+// upToDate returns the newest of the policies that come after the first one by
+// the TUF repository it names, if it names one. That begins from the root that
+// is pinned, whatever an earlier attempt to enrol left.
+func (s *state) upToDate(ctx context.Context, client *api.Client, first *pinnedPolicy, o Options) (*pinnedPolicy, error) {
+	if err := os.Remove(filepath.Join(s.dir, tufFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("tidying the state directory: %w", err)
+	}
+	a := &Agent{state: s, client: client, pinned: first, logger: o.Logger}
+	err := a.followTUF(ctx)
+	return a.pinned, err
 }
 
 // ownKey returns the host's key, which is made the first time.

@@ -21,6 +21,7 @@ type Status struct {
 	ThisBoot      bool               // the record is of this boot
 	Bases         []BaseStatus
 	Revocations   int // ever seen, of all products
+	Trust         TrustStatus
 }
 
 // Fresh reports whether the last record still says what runs here, and is no
@@ -54,6 +55,9 @@ func (a *Agent) Status() (*Status, error) {
 		return nil, err
 	}
 	s := &Status{Identity: a.me, PolicyVersion: a.pinned.Version, PolicyExpires: a.pinned.Expires, Record: a.record, Received: a.last.Received}
+	if s.Trust, err = a.trustStatus(); err != nil {
+		return nil, err
+	}
 	for _, p := range seen.Products {
 		s.Revocations += len(p.Bundles)
 	}

@@ -23,6 +23,7 @@ const (
 	policyFile      = "trust-policy.json"
 	recordFile      = "record.json"
 	revocationsFile = "revocations.json"
+	tufFile         = "tuf.json"
 	siteFile        = "site.yaml"
 	lockFile        = "lock"
 )

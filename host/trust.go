@@ -37,13 +37,25 @@ func firstPolicy(ctx context.Context, c *api.Client, roots attest.Digest) (*pinn
 	return &pinnedPolicy{TrustPolicy: p, envelope: envelope}, nil
 }
 
-// updatePolicy takes a newer trust policy where the server has one that a
-// threshold of the roots of the one we have signed. It never goes back.
+// updatePolicy brings the trust policy up to date: by the TUF repository the
+// one we have names, or from the server where it names none. It never goes
+// back.
 func (a *Agent) updatePolicy(ctx context.Context) error {
-	envelope, err := a.client.TrustPolicy(ctx)
-	if err != nil {
-		return err
+	if a.pinned.TUF == (attest.TUFRoot{}) {
+		envelope, err := a.client.TrustPolicy(ctx)
+		if err != nil {
+			return err
+		}
+		if err := a.take(ctx, envelope); err != nil {
+			return err
+		}
 	}
+	return a.followTUF(ctx)
+}
+
+// take takes the trust policy in envelope if it is newer and a threshold of
+// the roots of the one we have signed it.
+func (a *Agent) take(ctx context.Context, envelope []byte) error {
 	next, refusal := successor(a.pinned, envelope)
 	if refusal != nil {
 		return refusal

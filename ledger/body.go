@@ -15,6 +15,8 @@ func bodyOf(k Kind) any {
 	switch k {
 	case KindTrustPolicy:
 		return new(TrustPolicyAccepted)
+	case KindTUF:
+		return new(TUFAccepted)
 	case KindProduct:
 		return new(ProductAdded)
 	case KindPrincipal:
@@ -79,11 +81,11 @@ func EncodeBody(kind Kind, body any) (jsontext.Value, error) {
 // sameJSON reports an error unless b, read back from a's canonical form, says
 // the same as a. It differs where JSON rounds an integer above 2^53.
 func sameJSON(a, b any) error {
-	x, err := json.Marshal(a)
+	x, err := json.Marshal(a, json.Deterministic(true))
 	if err != nil {
 		return err
 	}
-	y, err := json.Marshal(b)
+	y, err := json.Marshal(b, json.Deterministic(true))
 	if err != nil {
 		return err
 	}

@@ -165,3 +165,16 @@ func SigningConfig(baseURL string, start time.Time) ([]byte, error) {
 	}
 	return canonical(c)
 }
+
+// CheckSigningConfig returns an error unless b is a Sigstore signing
+// configuration by which a client finds a log and a timestamp authority.
+func CheckSigningConfig(b []byte) error {
+	c, err := root.NewSigningConfigFromJSON(b)
+	if err != nil {
+		return fmt.Errorf("reading the signing configuration: %w", err)
+	}
+	if len(c.RekorLogURLs()) == 0 || len(c.TimestampAuthorityURLs()) == 0 {
+		return errors.New("signing configuration names no log or no timestamp authority")
+	}
+	return nil
+}

@@ -25,6 +25,7 @@ type Kind string
 // the ledger store by digest; the bytes are stored before the record.
 const (
 	KindTrustPolicy Kind = "trust-policy"    // TrustPolicyAccepted
+	KindTUF         Kind = "tuf"             // TUFAccepted
 	KindProduct     Kind = "product"         // ProductAdded
 	KindPrincipal   Kind = "principal"       // PrincipalAdded
 	KindEnded       Kind = "principal-ended" // PrincipalEnded
@@ -48,6 +49,18 @@ type TrustPolicyAccepted struct {
 	Version  int64         `json:"version"`
 	Envelope attest.Digest `json:"envelope"` // the signed policy, in the store
 	By       string        `json:"by"`       // principal id
+}
+
+// TUFAccepted: the server took the next state of the TUF repository by which
+// trust is handed out. Its bytes are in the store and stay there: readers that
+// are on their way find the versions before.
+type TUFAccepted struct {
+	Version  int64                    `json:"version"` // of the snapshot
+	Roots    []attest.Digest          `json:"roots"`   // versions of root that are new, in order
+	Targets  attest.Digest            `json:"targets"`
+	Snapshot attest.Digest            `json:"snapshot"`
+	Files    map[string]attest.Digest `json:"files"` // the targets, by name
+	By       string                   `json:"by"`
 }
 
 // ProductAdded: the server serves a product the trust policy names.

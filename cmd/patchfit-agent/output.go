@@ -119,6 +119,15 @@ type statusJSON struct {
 	Fresh         bool       `json:"fresh"`
 	Revocations   int        `json:"revocations"`
 	Bases         []baseJSON `json:"bases"`
+	Trust         *trustJSON `json:"trust,omitzero"` // absent: the trust policy names no TUF repository
+}
+
+type trustJSON struct {
+	Root      int64     `json:"root"` // versions
+	Targets   int64     `json:"targets"`
+	Timestamp int64     `json:"timestamp"`
+	Until     time.Time `json:"until,omitzero"`
+	Stale     bool      `json:"stale"`
 }
 
 func (p *program) printStatus(s *host.Status, fresh bool) error {
@@ -126,6 +135,9 @@ func (p *program) printStatus(s *host.Status, fresh bool) error {
 		SchemaVersion: schemaVersion, Host: s.Identity.Host, Name: s.Identity.Name, Server: s.Identity.Server,
 		PolicyVersion: s.PolicyVersion, PolicyExpires: s.PolicyExpires, Received: s.Received,
 		ThisBoot: s.ThisBoot, Fresh: fresh, Revocations: s.Revocations,
+	}
+	if t := s.Trust; t.Named {
+		v.Trust = &trustJSON{t.Root, t.Targets, t.Timestamp, t.Until, t.Stale(time.Now())}
 	}
 	if s.Record != nil {
 		v.Sequence = s.Record.Sequence
@@ -144,6 +156,13 @@ func (p *program) statusText(w io.Writer, v statusJSON) {
 	line(w, "host", v.Host, v.Name)
 	line(w, "server", v.Server)
 	line(w, "trust policy", fmt.Sprintf("version %d", v.PolicyVersion), "until "+v.PolicyExpires.Format(time.RFC3339))
+	if t := v.Trust; t != nil {
+		state := "up to date until " + t.Until.Format(time.RFC3339)
+		if t.Stale {
+			state = "stale since " + t.Until.Format(time.RFC3339)
+		}
+		line(w, "trust repository", fmt.Sprintf("root %d, targets %d", t.Root, t.Targets), state)
+	}
 	line(w, "revocations", fmt.Sprintf("%d seen", v.Revocations))
 	if v.Sequence == 0 {
 		line(w, "record", "none")

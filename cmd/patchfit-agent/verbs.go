@@ -122,7 +122,7 @@ func (p *program) statusCommand() *cobra.Command {
 		Use:     "status",
 		Short:   "show who this host is, what it recorded and what it runs now",
 		Example: "  patchfit-agent status",
-		Long:    "Measures the recorded bases again and asks nobody. Exits 3 where the record no longer says what runs here, or is too old.",
+		Long:    "Measures the recorded bases again and asks nobody. Exits 3 where the record no longer says what runs here, or is too old, and where the trust repository may have changed since it was last seen.",
 		Args:    cobra.NoArgs,
 		RunE: p.verb(func(cmd *cobra.Command, _ []string) error {
 			return p.with(cmd, func(a *host.Agent) error {
@@ -131,8 +131,14 @@ func (p *program) statusCommand() *cobra.Command {
 					return err
 				}
 				fresh := s.Fresh(time.Now(), a.Site())
-				if err := p.printStatus(s, fresh); err != nil || fresh {
+				if err := p.printStatus(s, fresh); err != nil {
 					return err
+				}
+				if s.Trust.Stale(time.Now()) {
+					return &verify.Refusal{Reason: verify.Expired, Fact: "the trust repository this host knows was good until " + s.Trust.Until.Format(time.RFC3339), Remedy: "patchfit-agent record brings it up to date; it says what the server sends instead"}
+				}
+				if fresh {
+					return nil
 				}
 				return &verify.Refusal{Reason: verify.StaleHostRecord, Fact: "the record does not say what this host runs now", Remedy: verify.StaleHostRecord.Remedy()}
 			})

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gorilla/mux"
 
@@ -36,6 +35,7 @@ import (
 //	/api/v2/            the log (Rekor v2)
 //	/api/v1/timestamp   the timestamp authority (RFC 3161)
 //	/trusted_root.json, /signing_config.json   for Sigstore clients
+//	/tuf/               the same and the trust policy, by TUF
 func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 	h.index = x
 	if err := h.openBook(); err != nil {
@@ -66,6 +66,7 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 	if err := h.material(rest, baseURL); err != nil {
 		return nil, err
 	}
+	h.serveTUF(rest)
 	rest.HandleFunc("/readyz", h.ready)
 	return h.counted(proxies(h.config.Limits).Through(guarded(front(limits.steady(oci), limits.prompt(rest)), baseURL))), nil
 }
@@ -112,7 +113,7 @@ func (h *house) api(x *index.Index, limits *limits, baseURL string) (http.Handle
 	audit := web.New(x, &web.Options{Logger: h.logger, Products: h.audited, MaxPage: limits.auditPage()})
 	return control.New(control.Config{
 		URL: baseURL, TLSKey: pin, Pepper: h.keys.pepper,
-		State: h.state, Store: h.store, Journal: h.journal, Auth: limits.who, Known: limits.known, Audit: limits.queries(h.upToDate(x, audit)),
+		State: h.state, Store: h.store, Journal: h.journal, Timestamps: h.tuf, Auth: limits.who, Known: limits.known, Audit: limits.queries(h.upToDate(x, audit)),
 	}, &control.Options{Logger: h.logger}), nil
 }
 
@@ -161,7 +162,7 @@ func (h *house) material(r *mux.Router, baseURL string) error {
 	if err != nil {
 		return fmt.Errorf("making the trusted root: %w", err)
 	}
-	signing, err := ledger.SigningConfig(baseURL, h.keys.tsaChain[0].NotBefore.UTC().Truncate(time.Second))
+	signing, err := ledger.SigningConfig(baseURL, h.began())
 	if err != nil {
 		return fmt.Errorf("making the signing configuration: %w", err)
 	}

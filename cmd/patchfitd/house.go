@@ -24,6 +24,7 @@ import (
 	"github.com/patchfit/patchfit/ledger/journal"
 	"github.com/patchfit/patchfit/ledger/store"
 	"github.com/patchfit/patchfit/ledger/tlog"
+	"github.com/patchfit/patchfit/ledger/tuf/repository"
 	"github.com/patchfit/patchfit/policy"
 	"github.com/patchfit/patchfit/registry/state"
 )
@@ -37,6 +38,7 @@ const (
 	storeDir    = "store"
 	registryDir = "registry"
 	notifyDir   = "notify"
+	tufDir      = "tuf"
 	indexFile   = "index.db"
 	lockFile    = "lock"
 )
@@ -52,6 +54,7 @@ type house struct {
 	log     *tlog.Log
 	state   *state.State
 	journal *journal.Journal
+	tuf     *repository.Repository
 	watched
 
 	closers []func() error
@@ -87,7 +90,10 @@ func (h *house) open(ctx context.Context, configPath string) error {
 	if err := h.openLog(ctx); err != nil {
 		return err
 	}
-	return h.openJournal()
+	if err := h.openJournal(); err != nil {
+		return err
+	}
+	return h.openTUF()
 }
 
 func (h *house) path(part string) string { return filepath.Join(h.config.Data, part) }

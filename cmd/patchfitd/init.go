@@ -131,8 +131,12 @@ func newToken() string { return auth.TokenPrefix + rand.Text() + rand.Text() }
 
 // trustedRoot is what others need to verify what this server logged.
 func (h *house) trustedRoot() ([]byte, error) {
-	start := h.keys.tsaChain[0].NotBefore.UTC().Truncate(time.Second)
-	return ledger.TrustedRoot([]ledger.LogKey{{Origin: h.config.Origin, Key: h.keys.log.Public(), Start: start}}, h.keys.tsaChain)
+	start := h.began()
+	chains, err := loadChains(h.path(keysDir))
+	if err != nil {
+		return nil, err
+	}
+	return ledger.TrustedRoot([]ledger.LogKey{{Origin: h.config.Origin, Key: h.keys.log.Public(), Start: start}}, chains...)
 }
 
 func (h *house) writeTrustedRoot() error {

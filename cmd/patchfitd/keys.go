@@ -21,10 +21,11 @@ const (
 	keyLog      = "log.pem"        // Ed25519: signs checkpoints
 	keyTSA      = "timestamps.pem" // P-256: signs timestamps
 	chainTSA    = "timestamps-chain.pem"
-	keyTokens   = "tokens.pem"   // P-256: signs access tokens
-	keyReceipts = "receipts.pem" // P-256: will sign receipts; made now, so that it is in every backup
-	keyJournal  = "journal.pem"  // P-256: signs sealed segments
-	secretMAC   = "pepper"       // keys the MACs of bearer and enrolment tokens
+	chainsTSA   = "timestamps-chain*.pem" // the one in use, those before it, the next one
+	keyTokens   = "tokens.pem"            // P-256: signs access tokens
+	keyReceipts = "receipts.pem"          // P-256: will sign receipts; made now, so that it is in every backup
+	keyJournal  = "journal.pem"           // P-256: signs sealed segments
+	secretMAC   = "pepper"                // keys the MACs of bearer and enrolment tokens
 )
 
 const secretSize = 32
@@ -103,6 +104,24 @@ func loadKeys(dir string) (*keys, error) {
 	}
 	k.tsaChain, err = loadChain(filepath.Join(dir, chainTSA))
 	return k, err
+}
+
+// loadChains returns the chains of the authority in use, of those before it,
+// whose timestamps still count, and of the one that is to replace it.
+func loadChains(dir string) ([][]*x509.Certificate, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, chainsTSA))
+	if err != nil {
+		return nil, err
+	}
+	var chains [][]*x509.Certificate
+	for _, path := range paths {
+		chain, err := loadChain(path)
+		if err != nil {
+			return nil, err
+		}
+		chains = append(chains, chain)
+	}
+	return chains, nil
 }
 
 func loadChain(path string) ([]*x509.Certificate, error) {

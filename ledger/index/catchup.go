@@ -137,7 +137,7 @@ func (p *projection) record(r ledger.Record) error {
 		return with(r, p.decision)
 	case ledger.KindUses:
 		return with(r, p.uses)
-	case ledger.KindPrincipal, ledger.KindEnded, ledger.KindGrant, ledger.KindToken, ledger.KindEmbargo, ledger.KindTag, ledger.KindBlob, ledger.KindBlobRemoved:
+	case ledger.KindTUF, ledger.KindPrincipal, ledger.KindEnded, ledger.KindGrant, ledger.KindToken, ledger.KindEmbargo, ledger.KindTag, ledger.KindBlob, ledger.KindBlobRemoved:
 		return nil // answered from the record itself
 	}
 	return errors.New("of a kind this version does not know")

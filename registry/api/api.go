@@ -29,6 +29,7 @@ const (
 	MaxRequest  = 64 << 10
 	MaxEnvelope = 1 << 20
 	MaxBundle   = 1 << 20
+	MaxTUF      = 4 << 20
 )
 
 // The states of a host. Only an active host may have anything; a revoked one
@@ -57,6 +58,24 @@ type TrustPolicyAccepted struct {
 	Version       int64         `json:"version"`
 	Envelope      attest.Digest `json:"envelope"` // sha256 of the bytes sent
 	Roots         attest.Digest `json:"roots"`    // what agents pin
+}
+
+// TUFOffer is the body of POST /v1/tuf: the files of a TUF repository, each as
+// it was signed, which is text. Roots are those the server may lack, in order.
+type TUFOffer struct {
+	Roots    []string          `json:"roots"`
+	Targets  string            `json:"targets"`
+	Snapshot string            `json:"snapshot"`
+	Files    map[string]string `json:"files"` // the targets, by name
+}
+
+// TUFAccepted answers POST /v1/tuf, and says what is in effect.
+type TUFAccepted struct {
+	SchemaVersion int   `json:"schemaVersion"`
+	Root          int64 `json:"root"` // versions
+	Targets       int64 `json:"targets"`
+	Snapshot      int64 `json:"snapshot"`
+	Policy        int64 `json:"policy"`
 }
 
 // AddProduct is the body of POST /v1/products.

@@ -21,6 +21,12 @@ func (c *Client) PushTrustPolicy(ctx context.Context, envelope []byte) (*TrustPo
 	return answer(v, c.send(ctx, "/v1/trust-policy", MediaEnvelope, envelope, v))
 }
 
+// PushTUF has the server take a TUF repository.
+func (c *Client) PushTUF(ctx context.Context, o TUFOffer) (*TUFAccepted, error) {
+	v := &TUFAccepted{}
+	return answer(v, c.post(ctx, "/v1/tuf", o, v))
+}
+
 // AddProduct has the server serve a product of its trust policy.
 func (c *Client) AddProduct(ctx context.Context, product string) (*ProductAdded, error) {
 	v := &ProductAdded{}

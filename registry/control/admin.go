@@ -51,6 +51,22 @@ func (c *call) takeTrustPolicy() (answer, error) {
 	if string(have) == string(envelope) {
 		return accepted(current, envelope)
 	}
+	if r, _ := c.s.State.TUF(); r != nil && current.TUF != (attest.TUFRoot{}) {
+		return nil, conflict("this server hands trust out by its TUF repository, which would be left behind").
+			Hint("put the policy in it: patchfit trust tuf targets --policy, sign, push")
+	}
+	next, err := nextTrustPolicy(current, envelope)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.journalTrustPolicy(next, envelope); err != nil {
+		return nil, err
+	}
+	return accepted(next, envelope)
+}
+
+// nextTrustPolicy returns the policy that may follow current now.
+func nextTrustPolicy(current *attest.TrustPolicy, envelope []byte) (*attest.TrustPolicy, error) {
 	next, err := state.NextTrustPolicy(current, envelope)
 	if err != nil {
 		return nil, invalid(err).Hint("a new trust policy has a higher version and is signed by the roots of the one before it")
@@ -61,10 +77,7 @@ func (c *call) takeTrustPolicy() (answer, error) {
 	if _, err := verify.New(next); err != nil {
 		return nil, invalid(err)
 	}
-	if err := c.journalTrustPolicy(next, envelope); err != nil {
-		return nil, err
-	}
-	return accepted(next, envelope)
+	return next, nil
 }
 
 func (c *call) journalTrustPolicy(p *attest.TrustPolicy, envelope []byte) error {

@@ -104,6 +104,7 @@ type change struct {
 // changes are good requests that store bytes, and those that only journal.
 func (s *scene) changes(t *testing.T, id string, key statetest.Key, enrol api.Enrol) (storing, journaling []change) {
 	w := s.Publish("one")
+	repository := s.newTUF()
 	host := s.as(id, key)
 	ch, err := host.Challenge(ctx(), id)
 	if err != nil {
@@ -112,6 +113,7 @@ func (s *scene) changes(t *testing.T, id string, key statetest.Key, enrol api.En
 	pub, pubKey := s.Principal("pub", state.RolePublisher)
 	storing = []change{
 		{"trust policy", func() error { _, err := s.admin.PushTrustPolicy(ctx(), s.Policy(2, s.Product)); return err }},
+		{"TUF repository", func() error { _, err := s.admin.PushTUF(ctx(), wire(repository.Offer())); return err }},
 		{"host record", func() error { _, err := host.Record(ctx(), id, s.RecordEnvelope(id, key, answerTo(w, ch))); return err }},
 		{"revocation", func() error {
 			_, err := s.as(pub, pubKey).Revoke(ctx(), s.Revoke(s.Product.ID, attest.RevokeSubject, w.PatchManifest))
@@ -182,6 +184,9 @@ func (s *scene) unchanged(t *testing.T, host, token string) {
 	h, _ := s.State.Host(host)
 	tok, _ := s.State.Token(token)
 	p, _ := s.State.TrustPolicy()
+	if r, _ := s.State.TUF(); r != nil {
+		t.Error("a TUF repository is visible that was not recorded")
+	}
 	if h.State != state.Active || h.Record != nil || tok.Used || p.Version != 1 || len(s.State.Hosts(s.Product.ID)) != 1 || len(s.State.Revocations(s.Product.Repository)) != 0 {
 		t.Error("something is visible that was not recorded")
 	}

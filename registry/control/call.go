@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +45,7 @@ func (s *server) guard(rt route) http.Handler {
 			return
 		}
 		c.cleared = rule.public
-		r.Body = http.MaxBytesReader(w, r.Body, api.MaxEnvelope+1)
+		r.Body = http.MaxBytesReader(w, r.Body, cmp.Or(rule.limit, api.MaxEnvelope)+1)
 		answer, err := rt.answer(c)
 		if err == nil && !c.cleared {
 			err = errUncleared
@@ -180,12 +181,14 @@ func (c *call) raw(limit int64) ([]byte, error) {
 }
 
 // read reads a request of package api, strictly.
-func (c *call) read(v any) error {
-	b, err := c.raw(api.MaxRequest)
+func (c *call) read(v any) error { return c.readUpTo(api.MaxRequest, v) }
+
+func (c *call) readUpTo(limit int, v any) error {
+	b, err := c.raw(int64(limit))
 	if err != nil {
 		return err
 	}
-	if err := strictjson.Unmarshal(b, api.MaxRequest, v); err != nil {
+	if err := strictjson.Unmarshal(b, limit, v); err != nil {
 		return invalid(err)
 	}
 	return nil

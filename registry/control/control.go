@@ -46,6 +46,12 @@ type Store interface {
 	Get(d attest.Digest) ([]byte, error)
 }
 
+// Timestamps is who signs the timestamps of a TUF repository.
+type Timestamps interface {
+	// CanSign returns an error unless what it signs counts under root.
+	CanSign(root []byte) error
+}
+
 // Config is what the handlers need.
 type Config struct {
 	URL     string // the server's base URL, as enrolment tokens carry it
@@ -55,6 +61,9 @@ type Config struct {
 	Store   Store
 	Journal Journal
 	Auth    *auth.Authority
+	// Timestamps signs the timestamps of the TUF repository. Nil: this server
+	// takes none.
+	Timestamps Timestamps
 	// Audit answers /v1/audit/ once the caller is known to be an auditor of
 	// what they name, or of something where they name nothing; it limits its
 	// answers to what they audit. Nil: there are no such routes.

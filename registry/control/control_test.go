@@ -35,7 +35,11 @@ type scene struct {
 	t     *testing.T
 	mux   http.Handler
 	admin *api.Client // with the first admin's token
+
+	noTimestamps error // what it says of a root whose timestamps it cannot sign
 }
+
+func (s *scene) CanSign([]byte) error { return s.noTimestamps }
 
 // stage runs do in a bubble whose clock begins at the time of the evidence.
 func stage(t *testing.T, house func(testing.TB) *statetest.House, do func(t *testing.T, s *scene)) {
@@ -58,7 +62,7 @@ func newScene(t *testing.T, h *statetest.House) *scene {
 		t.Fatal(err)
 	}
 	audit := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { api.WriteJSON(w, 200, api.Done{SchemaVersion: 1}) })
-	c := Config{URL: base, TLSKey: tlsKey, Pepper: pepper, State: h.State, Store: h.Blobs, Journal: h.Journal, Auth: a, Audit: audit}
+	c := Config{URL: base, TLSKey: tlsKey, Pepper: pepper, State: h.State, Store: h.Blobs, Journal: h.Journal, Timestamps: s, Auth: a, Audit: audit}
 	m := http.NewServeMux()
 	m.Handle("/v1/", New(c, nil))
 	m.Handle("/token", a.TokenHandler())

@@ -21,6 +21,7 @@ func (r route) name() string { return r.method + " " + r.path }
 type rule struct {
 	public bool
 	roles  []string
+	limit  int64 // bytes of a body; 0: api.MaxEnvelope
 }
 
 func (r rule) has(role string) bool { return slices.Contains(r.roles, role) }
@@ -38,6 +39,7 @@ const (
 var rules = map[string]rule{
 	"GET /v1/trust-policy":              {public: true}, // who trusts it pins its roots
 	"POST /v1/trust-policy":             only(state.RoleAdmin),
+	"POST /v1/tuf":                      {roles: []string{state.RoleAdmin}, limit: api.MaxTUF},
 	"POST /v1/products":                 only(state.RoleAdmin),
 	"POST /v1/principals":               only(state.RoleAdmin),
 	"GET /v1/principals":                only(state.RoleAdmin),
@@ -64,6 +66,7 @@ func (s *server) routes() []route {
 	return []route{
 		{"GET", "/v1/trust-policy", (*call).showTrustPolicy},
 		{"POST", "/v1/trust-policy", (*call).takeTrustPolicy},
+		{"POST", "/v1/tuf", (*call).takeTUF},
 		{"POST", "/v1/products", (*call).addProduct},
 		{"POST", "/v1/principals", (*call).addPrincipal},
 		{"GET", "/v1/principals", (*call).principals},

@@ -47,6 +47,7 @@ type State struct {
 	last  int64 // sequence of the newest record applied
 
 	trust        trust
+	tuf          published
 	principals   map[string]*Principal
 	macs         map[string]string        // MAC of a bearer token -> principal id
 	keys         map[attest.Digest]string // key id -> principal id, hosts' too
@@ -95,6 +96,8 @@ func (s *State) check(r ledger.Record) (change, error) {
 	switch r.Kind {
 	case ledger.KindTrustPolicy:
 		return checked(r, s.trustPolicy)
+	case ledger.KindTUF:
+		return checked(r, s.tufAccepted)
 	case ledger.KindProduct:
 		return checked(r, s.product)
 	case ledger.KindPrincipal:

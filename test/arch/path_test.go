@@ -9,7 +9,7 @@ import (
 
 // decides are the packages between a host's question and its answer, besides
 // the pure rooms: they hold locks and read the clock, and reach nothing else.
-var decides = []string{"attest", "internal/strictjson", "ledger", "policy", "registry/gate", "registry/state", "verify"}
+var decides = []string{"attest", "internal/strictjson", "ledger", "ledger/tuf", "policy", "registry/gate", "registry/state", "verify"}
 
 // reaches complains of packages on the decision path that could call out.
 func reaches(h *tree) []string {

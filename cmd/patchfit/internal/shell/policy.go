@@ -27,6 +27,9 @@ func (s *Session) PinnedPolicy(ctx context.Context) (*attest.TrustPolicy, error)
 	if err != nil {
 		return nil, exit.With(exit.Unproven, fmt.Sprintf("the server's trust policy: %v", err), "its roots are not the ones pinned at login: ask the product's owners, then log in again with the new --roots")
 	}
+	if p, err = s.followTUF(ctx, p); err != nil {
+		return nil, err
+	}
 	if !time.Now().Before(p.Expires) {
 		return nil, exit.With(exit.Unproven, fmt.Sprintf("the server's trust policy expired at %s", p.Expires.Format(time.RFC3339)), "its owners have to sign a new one: patchfit trust edit --expires, sign, push")
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/strictjson"
+	"github.com/patchfit/patchfit/ledger/tuf"
 )
 
 // trustChanges are the flags by which a policy is made and changed.
@@ -29,6 +30,7 @@ type trustChanges struct {
 	noProducts    []string
 	signers       []string
 	noSigners     []string
+	noRoots       []string
 	until         []string
 	authorities   []string
 	noAuthorities []string
@@ -36,6 +38,7 @@ type trustChanges struct {
 	trustedRoot   string
 	trustedSHA    string
 	logPolicy     string
+	tufRoot       string
 	from          string
 }
 
@@ -51,6 +54,7 @@ func (t *trustChanges) flags(cmd *cobra.Command, prefix string) {
 	f.DurationVar(&t.expires, "expires", 0, "how long the policy is good for, from now (default: a year at first)")
 	f.StringVar(&t.trustedRoot, "trusted-root", "", "trusted_root.json of the log and timestamp authority: a file, or a URL together with --trusted-root-sha256")
 	f.StringVar(&t.logPolicy, "log-policy", "", "tlog-policy file: which witnesses have to have cosigned; none takes it away")
+	f.StringVar(&t.tufRoot, "tuf-root", "", "N.root.json of the TUF repository by which hosts are to get this policy and those after it; none: by none any more")
 	f.StringVar(&t.trustedSHA, "trusted-root-sha256", "", "hex sha256 the fetched trusted_root.json has to have")
 }
 
@@ -115,6 +119,7 @@ root of another draft before the other changes.`,
 	}
 	f := cmd.Flags()
 	t.flags(cmd, "add-")
+	f.StringArrayVar(&t.noRoots, "remove-root", nil, "key file of a root to drop, public or private; repeat for each")
 	f.StringArrayVar(&t.noProducts, "remove-product", nil, "id or repository of a product to drop")
 	f.StringArrayVar(&t.noSigners, "remove-signer", nil, "name of a signer to drop, with all it was entrusted")
 	f.StringArrayVar(&t.until, "signer-until", nil, "NAME=TIME: the signer's keys count for what was signed before; TIME is now or RFC 3339")
@@ -167,7 +172,7 @@ func (t *trustChanges) apply(ctx context.Context, p *attest.TrustPolicy, now tim
 		p.Roots.Threshold = t.threshold
 	}
 	steps := []func(*attest.TrustPolicy) error{
-		t.dropProducts, t.dropSigners,
+		t.dropRoots, t.dropProducts, t.dropSigners,
 		func(p *attest.TrustPolicy) error { return t.endSigners(p, now) },
 		t.addRoots, t.addProducts,
 		func(p *attest.TrustPolicy) error { return t.addSigners(p, now) },
@@ -178,7 +183,49 @@ func (t *trustChanges) apply(ctx context.Context, p *attest.TrustPolicy, now tim
 			return err
 		}
 	}
+	if err := t.takeTUFRoot(p); err != nil {
+		return err
+	}
 	return t.takeTrustedRoot(ctx, p)
+}
+
+// takeTUFRoot pins a version of the root of a TUF repository.
+func (t *trustChanges) takeTUFRoot(p *attest.TrustPolicy) error {
+	if t.tufRoot == "" {
+		return nil
+	}
+	if t.tufRoot == "none" {
+		p.TUF = attest.TUFRoot{}
+		return nil
+	}
+	b, err := os.ReadFile(t.tufRoot)
+	if err != nil {
+		return fmt.Errorf("reading the root of the TUF repository: %w", err)
+	}
+	h, err := tuf.ReadHeading(tuf.RoleRoot, b)
+	if err != nil {
+		return fmt.Errorf("reading the root of the TUF repository: %w", err)
+	}
+	if t, err := tuf.Signatures(b, tuf.RoleRoot, b); err != nil || !t.Enough() {
+		return exit.Hint(fmt.Errorf("root version %d is signed by %d of its root keys, %d are needed", h.Version, len(t.By), t.Need), "sign it first: its hash is what is pinned")
+	}
+	p.TUF = attest.TUFRoot{Version: h.Version, Root: attest.DigestOf(b)}
+	return nil
+}
+
+func (t *trustChanges) dropRoots(p *attest.TrustPolicy) error {
+	for _, path := range t.noRoots {
+		k, err := shell.ReadPublic(path)
+		if err != nil {
+			return err
+		}
+		i := slices.Index(p.Roots.Keys, k.Base64())
+		if i < 0 {
+			return fmt.Errorf("%s is no root of the trust policy", path)
+		}
+		p.Roots.Keys = slices.Delete(p.Roots.Keys, i, i+1)
+	}
+	return nil
 }
 
 func (t *trustChanges) addRoots(p *attest.TrustPolicy) error {

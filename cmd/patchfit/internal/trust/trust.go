@@ -37,7 +37,7 @@ const signedSuffix = ".signed.json"
 
 func (a verbs) trustCommand() *cobra.Command {
 	return shell.Group("trust", "make, sign and push the trust policy, with keys that never touch the server",
-		a.initCommand(), a.editCommand(), a.signCommand(), a.pushCommand(), a.showCommand())
+		a.initCommand(), a.editCommand(), a.signCommand(), a.pushCommand(), a.showCommand(), a.tufCommand(), a.updateCommand())
 }
 
 // A policyFile is a trust policy as a file: a draft, or signed.
@@ -217,6 +217,7 @@ type Answer struct {
 	Signatures    int              `json:"signatures"` // by root keys of its own
 	Signers       []string         `json:"signers"`
 	Products      []attest.Product `json:"products"`
+	TUF           attest.TUFRoot   `json:"tuf,omitzero"`
 }
 
 // Show prints what the trust policy in a file says, and returns it.
@@ -239,7 +240,7 @@ func (f *policyFile) describe() (*Answer, error) {
 	}
 	v := &Answer{
 		SchemaVersion: 1, File: f.path, Version: f.policy.Version, Expires: f.policy.Expires,
-		Roots: roots, Threshold: f.policy.Roots.Threshold, Products: f.policy.Products,
+		Roots: roots, Threshold: f.policy.Roots.Threshold, Products: f.policy.Products, TUF: f.policy.TUF,
 	}
 	for _, s := range f.policy.Signers {
 		v.Signers = append(v.Signers, s.Name)
@@ -273,6 +274,9 @@ func (v *Answer) text(w io.Writer) {
 		{"state", state},
 		{"signers", strings.Join(v.Signers, ", ")},
 	})
+	if v.TUF.Version > 0 {
+		fmt.Fprintf(w, "tuf root version %d, %s\n", v.TUF.Version, v.TUF.Root)
+	}
 	for _, p := range v.Products {
 		fmt.Fprintf(w, "product %s in %s\n", p.ID, p.Repository)
 		roles := make([]string, 0, len(p.Authorities))
