@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/distribution/distribution/v3/registry/api/errcode"
 	v2 "github.com/distribution/distribution/v3/registry/api/v2"
@@ -267,12 +268,24 @@ func (x *exchange) unrecorded(err error) error {
 	return x.refuse(api.Errorf(http.StatusServiceUnavailable, api.CodeUnavailable, "the server cannot record this now").Hint("try again"))
 }
 
-// record makes a fact durable. An error is the answer already.
+// record makes a fact durable, if who asks may still say it: a body can take long
+// to come in, and does not outlast what let it in. An error is the answer already.
 func (x *exchange) record(ctx context.Context, kind ledger.Kind, body any) error {
+	if e := x.stillMay(); e != nil {
+		return x.refuse(e)
+	}
 	if _, err := x.registry.Journal.Append(ctx, kind, body); err != nil {
 		return x.unrecorded(err)
 	}
 	return nil
+}
+
+// stillMay asks again what open asked.
+func (x *exchange) stillMay() *api.Error {
+	if x.principal.Expired(time.Now()) {
+		return api.Errorf(http.StatusUnauthorized, api.CodeUnauthorized, "what you logged in with expired while this came in").Hint("log in again")
+	}
+	return x.permit()
 }
 
 func (x *exchange) close() {
