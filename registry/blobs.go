@@ -172,9 +172,11 @@ func (s *blobs) mount(ctx context.Context, x *exchange, from reference.Canonical
 // link records that a blob is in the repository. linking is held. What is
 // there for as long as it was is not recorded again.
 func (s *blobs) link(ctx context.Context, x *exchange, d attest.Digest, size int64, sha512 string) error {
-	if e := s.registry.quota(x, d, size); e != nil {
+	release, e := s.registry.claim(x, d, size)
+	if e != nil {
 		return x.refuse(e)
 	}
+	defer release()
 	have, ok := s.registry.State.Blob(s.name, d)
 	if ok && (sha512 == "" || have.SHA512 == sha512) && time.Since(have.Since) < relink {
 		return nil

@@ -83,6 +83,7 @@ type Registry struct {
 	app     *handlers.App
 	router  *mux.Router
 	uploads *uploads
+	claims  *claims
 	bodies  *bodies
 	pages   *pages
 	slow    bool // for tests: distribution answers everything
@@ -106,7 +107,7 @@ func New(c Config) (*Registry, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.Limits = c.Limits.withDefaults()
-	g := &Registry{Config: c, router: newRouter(), uploads: newUploads(c.Limits), bodies: newBodies(c.Store, kept.LookEvery), pages: newPages()}
+	g := &Registry{Config: c, router: newRouter(), uploads: newUploads(c.Limits), claims: newClaims(), bodies: newBodies(c.Store, kept.LookEvery), pages: newPages()}
 	var err error
 	if g.app, err = newApp(g); err != nil {
 		return nil, err

@@ -238,28 +238,6 @@ func (g *Registry) discard(ctx context.Context, s *session) {
 	}
 }
 
-// quota refuses a blob that would be more than the repository, or who pushes
-// it, may have there.
-func (g *Registry) quota(x *exchange, d attest.Digest, size int64) *api.Error {
-	if _, ok := g.State.Blob(x.repository, d); ok {
-		return nil
-	}
-	all, own := g.State.Usage(x.repository, x.principal.ID)
-	for _, q := range []struct {
-		of         string
-		used, most int64
-	}{
-		{"repository " + x.repository, all, g.Limits.RepositoryBytes},
-		{"your uploads to " + x.repository, own, g.Limits.PublisherBytes},
-	} {
-		if q.most > 0 && q.used+size > q.most {
-			return api.Errorf(http.StatusForbidden, api.CodeDenied, "QUOTA: %s: %d bytes are used, %d more exceed the quota of %d", q.of, q.used, size, q.most).
-				Hint("delete what is not needed, or ask the server's admin for more")
-		}
-	}
-	return nil
-}
-
 // full is for bytes there is no room for. Nothing else is refused then.
 func full() *api.Error {
 	return api.Errorf(http.StatusInsufficientStorage, codeFull, "the server has no room for more bytes").
