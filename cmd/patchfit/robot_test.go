@@ -89,7 +89,7 @@ func (s *site) robotsRefused(t *testing.T) {
 	refuse(exit.Failure, "reader.token exists", "create", "x", "--product", s.product, "--role", "auditor", "-o", "reader.token")
 	refuse(exit.Failure, "/role", "create", "x", "--product", s.product, "--role", "admin")
 	refuse(exit.NotFound, "no product", "create", "x", "--product", "other", "--role", "auditor")
-	refuse(exit.Usage, "is a user name", "revoke", "robot$reader")
+	refuse(exit.Usage, "several can have one name", "revoke", "reader")
 	refuse(exit.NotFound, "no principal", "revoke", "00000000-0000-0000-0000-000000000000")
 
 	ok(t, "keygen", "-o", "rebuilder.pem")

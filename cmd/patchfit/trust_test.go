@@ -137,7 +137,7 @@ func TestAdminVerbs(t *testing.T) {
 		t.Errorf("standard output is not the token alone: %q", token)
 	}
 	fails(t, exit.NotFound, "no product", admin("admin", "product", "5f7e1b9e-3c4f-4d7e-9a0b-000000000000")...)
-	fails(t, exit.Usage, "is not active, suspended or revoked", admin("admin", "host", "x", "--state", "gone")...)
+	fails(t, exit.Usage, "is not active, suspended or revoked", admin("admin", "host", "00000000-0000-0000-0000-000000000000", "--state", "gone")...)
 	fails(t, exit.NotFound, "", admin("admin", "host", "5f7e1b9e-3c4f-4d7e-9a0b-000000000000")...)
 	fails(t, exit.Failure, "", admin("admin", "grant", "--principal", "x", "--product", s.product, "--role", "king")...)
 	if err := os.Chmod("admin.token", 0o644); err != nil {

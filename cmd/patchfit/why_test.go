@@ -42,6 +42,9 @@ func TestWhyAndDecisions(t *testing.T) {
 		t.Errorf("why to deny host B: exit code %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 	fails(t, exit.NotFound, "", "why", a.Identity().Host, repository+":none")
+	if text := ok(t, "audit", "decisions", "--as-of", "2001-01-01T00:00:00Z"); text != "as of before the first journal record" {
+		t.Errorf("before there was anything:\n%s", text)
+	}
 	if text := ok(t, "audit", "decisions"); strings.Contains(text, "host-a") {
 		t.Errorf("a question was recorded as a decision:\n%s", text)
 	}

@@ -35,7 +35,7 @@ func (a verbs) productCommand() *cobra.Command {
 		Use:     "product ID",
 		Short:   "serve a product that the trust policy names",
 		Example: "  patchfit admin product 0b7c1d1e-7c0c-4a52-9f0e-3d8f7a5f6a11",
-		Args:    shell.Exactly("product ID"),
+		Args:    shell.OneID("product ID", "product", "patchfit trust show POLICY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.Connect("")
 			if err != nil {
@@ -155,7 +155,7 @@ func (a verbs) hostCommand() *cobra.Command {
 		Use:     "host ID",
 		Short:   "show a host, or set its state",
 		Example: "  patchfit admin host 9a3c1f62-90a8-4a43-8d2b-64a1f1c0b7d2 --state suspended",
-		Args:    shell.Exactly("host ID"),
+		Args:    shell.OneID("host ID", "host", "patchfit-agent status, on the host; patchfit audit decisions, of those that asked"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.Connect("")
 			if err != nil {

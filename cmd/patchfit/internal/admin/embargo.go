@@ -38,7 +38,7 @@ A patch can be embargoed before it is pushed, by the digest its manifest will ha
   patchfit admin embargo 0b7c1d1e-7c0c-4a52-9f0e-3d8f7a5f6a11 --patch sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
   patchfit admin embargo 0b7c1d1e-7c0c-4a52-9f0e-3d8f7a5f6a11 --lift
   patchfit admin embargo 0b7c1d1e-7c0c-4a52-9f0e-3d8f7a5f6a11 --list`,
-		Args: shell.Exactly("product ID"),
+		Args: shell.OneID("product ID", "product", "patchfit trust show POLICY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e.product = args[0]
 			q, err := e.request()

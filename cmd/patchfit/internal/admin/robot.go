@@ -2,7 +2,6 @@ package admin
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -175,11 +174,8 @@ func (a verbs) revokeRobotCommand() *cobra.Command {
 		Long: `Take everything from a robot, for good: at its next request, with its token or
 with an access token it got before. A person or robot with a key can be revoked
 the same way; hosts have admin host --state revoked. Nobody revokes themselves.`,
-		Args: shell.Exactly("ID"),
+		Args: shell.OneID("ID", "robot: several can have one name", "patchfit robot list, with --all for who has a key"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if strings.Contains(args[0], "$") {
-				return exit.BadUsage(errors.New(args[0]+" is a user name; several robots can have it"), "name the id: patchfit robot list")
-			}
 			s, err := a.Connect("")
 			if err != nil {
 				return err

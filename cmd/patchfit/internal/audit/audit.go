@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/patchfit/patchfit/attest"
@@ -164,6 +163,10 @@ func statementText(w io.Writer, indent, prefix string, s statement) {
 }
 
 func asOfText(w io.Writer, v asOf) {
+	if v.Sequence == 0 {
+		fmt.Fprintln(w, "as of before the first journal record")
+		return
+	}
 	fmt.Fprintf(w, "as of journal record %d, %s\n", v.Sequence, v.Time.Format(time.RFC3339))
 }
 
@@ -180,8 +183,10 @@ func (a verbs) decisionsCommand() *cobra.Command {
 			if err := shell.OneOf(cmd, "allowed", "denied"); err != nil {
 				return err
 			}
-			if _, err := uuid.Parse(product); product != "" && err != nil {
-				return exit.BadUsage(fmt.Errorf("%q is not a product id", product), "patchfit trust show lists the ids; or name a --repository")
+			if product != "" {
+				if err := shell.ID(product, "product", "patchfit trust show POLICY; or name a --repository"); err != nil {
+					return err
+				}
 			}
 			q := url.Values{"product": {product}, "repository": {repository}, "host": {host}, "artifact": {artifact}, "as-of": {at}, "cursor": {cursor}, "allow": {""}, "limit": {""}}
 			if allowed || denied {

@@ -27,6 +27,9 @@ func (a verbs) whyCommand() *cobra.Command {
 }
 
 func (a verbs) why(ctx context.Context, host, what string) error {
+	if err := shell.ID(host, "host", "patchfit-agent status, on the host; patchfit audit decisions, of those that asked"); err != nil {
+		return err
+	}
 	ref, err := shell.ParseOne(what)
 	if err != nil {
 		return err

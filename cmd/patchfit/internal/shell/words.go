@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/patchfit/patchfit/attest"
@@ -58,6 +59,25 @@ func Exactly(names ...string) cobra.PositionalArgs {
 			return exit.BadUsage(fmt.Errorf("unexpected argument %q", args[len(names)]), "see: "+cmd.CommandPath()+" --help")
 		}
 		return nil
+	}
+}
+
+// ID refuses what cannot be the id of what it should be, before a server is asked.
+// where says where ids are listed.
+func ID(s, what, where string) error {
+	if id, err := uuid.Parse(s); err != nil || id.String() != s {
+		return exit.BadUsage(fmt.Errorf("%.80q is not the id of a %s", s, what), "ids are listed by: "+where)
+	}
+	return nil
+}
+
+// OneID asks for one argument, an id.
+func OneID(name, what, where string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := Exactly(name)(cmd, args); err != nil {
+			return err
+		}
+		return ID(args[0], what, where)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -179,7 +180,10 @@ func (a verbs) gather(ctx context.Context, v *flags, what string) (*subject, []n
 		return sub, bundles, nil, nil
 	}
 	ref, err := shell.ParseOne(what)
-	if err != nil {
+	switch {
+	case err != nil && !strings.Contains(what, "@"): // it may well be meant as a file
+		return nil, nil, nil, exit.BadUsage(fmt.Errorf("there is no file %.200q here, and %w", what, err), "name a file, a digest, NAME:TAG or NAME@sha256:HEX")
+	case err != nil:
 		return nil, nil, nil, err
 	}
 	if len(bundles) > 0 && ref.Digest != "" {
