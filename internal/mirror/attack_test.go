@@ -225,10 +225,11 @@ func TestNodesInADirectory(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "outside")
 	must(t, os.WriteFile(outside, []byte("as it was"), 0o600))
 	for name, plant := range map[string]func(path string) error{
-		"a link out":  func(path string) error { return os.Symlink(outside, path) },
-		"a link in":   func(path string) error { return os.Symlink("../oci-layout", path) },
-		"a pipe":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
-		"a directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"a link out":                       func(path string) error { return os.Symlink(outside, path) },
+		"a link in":                        func(path string) error { return os.Symlink("../oci-layout", path) },
+		"a pipe":                           func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a directory":                      func(path string) error { return os.Mkdir(path, 0o700) },
+		"a directory with something in it": func(path string) error { return os.MkdirAll(filepath.Join(path, "x"), 0o700) },
 	} {
 		dir := filepath.Join(t.TempDir(), "mirror")
 		must(t, os.MkdirAll(filepath.Join(dir, "ingest"), 0o755))

@@ -153,8 +153,9 @@ func (in *ingest) fetch(ctx context.Context, d Descriptor, open fetcher, progres
 		if !errors.As(err, &p) {
 			return total, fmt.Errorf("blob %s: %w", d.Digest, err)
 		}
-		if err := errors.Join(err, in.root.Remove(partial)); !continued {
-			return total, err
+		gone := in.root.RemoveAll(partial)
+		if !continued || gone != nil { // what stays would be the same again
+			return total, errors.Join(err, gone)
 		}
 	}
 	if err := in.root.Rename(partial, blobName(d.Digest)); err != nil {
