@@ -147,7 +147,11 @@ func TestAdd(t *testing.T) {
 		pinned(t, l, r.Checkpoint, lines)
 	}
 	ask(0)
+	before := len(f.Ops())
 	ask(3) // nothing is new
+	if done := f.Ops()[before:]; len(done) > 0 {
+		t.Errorf("anybody can repeat a checkpoint, and has the disk do %v", done)
+	}
 	l.grow(4, "b")
 	ask(3)
 	ask(7)

@@ -84,7 +84,7 @@ var may = map[string][]string{
 	"cmd/patchfit/internal/env":        {"internal/exit", "internal/publish", "attest", "build", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/publishing": {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "registry/api", "build", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/verifying":  {"internal/exit", "internal/publish", "internal/term", "attest", "ledger", "ledger/rekorv1", "verify", "policy", "cmd/patchfit/internal/shell"},
-	"cmd/patchfit/internal/witnessing": {"internal/exit", "internal/keyfile", "ledger", "ledger/quorum", "ledger/witness", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/witnessing": {"internal/exit", "internal/keyfile", "internal/pace", "ledger", "ledger/quorum", "ledger/witness", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/browse":     {"internal/exit", "internal/publish", "internal/term", "attest", "verify", "registry/api", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/verifying"},
 	"cmd/patchfit/internal/mirroring":  {"internal/config", "internal/exit", "internal/mirror", "internal/term", "attest", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/trust"},
 	"cmd/patchfit/internal/audit":      {"internal/config", "internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "registry/api", "cmd/patchfit/internal/shell"},

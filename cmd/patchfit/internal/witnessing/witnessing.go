@@ -23,6 +23,7 @@ import (
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/keyfile"
+	"github.com/patchfit/patchfit/internal/pace"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/quorum"
 	"github.com/patchfit/patchfit/ledger/witness"
@@ -207,10 +208,17 @@ func (a verbs) serve(ctx context.Context, dir, policyFile, listen string) error 
 	return answerUntil(ctx, l, w.Handler())
 }
 
+// How many may ask a witness at once: logs are few, and anybody can connect.
+const (
+	connections         = 256
+	connectionsPerPlace = 32
+)
+
 // answerUntil serves until ctx ends, and then lets what has begun end.
 func answerUntil(ctx context.Context, l net.Listener, h http.Handler) error {
 	const patience = 10 * time.Second
 	server := &http.Server{Handler: h, ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	l = pace.Listen(l, pace.Connections{Total: connections, Place: connectionsPerPlace})
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	select {
