@@ -163,20 +163,21 @@ func (s *blobs) mount(ctx context.Context, x *exchange, from reference.Canonical
 	if !ok {
 		return nil, nil
 	}
+	release, e := s.registry.claim(x, b.Digest, b.Size)
+	if e != nil {
+		return nil, x.refuse(e)
+	}
+	defer release()
 	if err := s.link(ctx, x, b.Digest, b.Size, alias(from.Digest())); err != nil {
 		return nil, err
 	}
 	return distribution.ErrBlobMounted{From: from, Descriptor: v1.Descriptor{MediaType: mediaOctets, Digest: from.Digest(), Size: b.Size}}, nil
 }
 
-// link records that a blob is in the repository. linking is held. What is
+// link records that a blob is in the repository. linking is held, and its room
+// claimed. What is
 // there for as long as it was is not recorded again.
 func (s *blobs) link(ctx context.Context, x *exchange, d attest.Digest, size int64, sha512 string) error {
-	release, e := s.registry.claim(x, d, size)
-	if e != nil {
-		return x.refuse(e)
-	}
-	defer release()
 	have, ok := s.registry.State.Blob(s.name, d)
 	if ok && (sha512 == "" || have.SHA512 == sha512) && time.Since(have.Since) < relink {
 		return nil

@@ -132,6 +132,21 @@ func TestUploadsBelongToWhoBeganThem(t *testing.T) {
 	}
 }
 
+// TestTooLargeAnUpload: parts that are more than a blob may have end the upload,
+// and give their room back.
+func TestTooLargeAnUpload(t *testing.T) {
+	s := newServer(t)
+	s.oci.Limits.Blob = 100
+	begun := s.must(http.StatusAccepted, request{who: s.publisher, method: http.MethodPost, path: "/v2/" + repo + "/blobs/uploads/"})
+	part := request{who: s.publisher, method: http.MethodPatch, path: begun.header.Get("Location"), body: make([]byte, 60), header: http.Header{"Content-Type": {octets}}}
+	part.path = s.must(http.StatusAccepted, part).header.Get("Location")
+	if r := s.send(part); r.status != http.StatusRequestEntityTooLarge || r.code() != "SIZE_INVALID" {
+		t.Errorf("120 of 100 bytes: %d %s", r.status, r.body)
+	}
+	s.nothingIsOpen("too large")
+	s.must(http.StatusNotFound, part)
+}
+
 // TestUploadLimits: who opens uploads without end loses the oldest.
 func TestUploadLimits(t *testing.T) {
 	s := newServer(t)

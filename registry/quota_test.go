@@ -3,9 +3,13 @@ package registry_test
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/patchfit/patchfit/attest"
 )
 
 // TestQuotaRace: uploads that end at once do not share what is left of a quota.
@@ -30,7 +34,27 @@ func TestQuotaRace(t *testing.T) {
 			t.Errorf("status %d", status)
 		}
 	}
+	s.nothingIsOpen("above the quota")
 	if used, _ := s.State.Usage(repo, s.publisher); taken != 1 || used != 100 {
 		t.Errorf("%d of 100 bytes each were taken, %d bytes are used, want 1 within the quota of 150", taken, used)
 	}
+}
+
+// TestAboveTheQuota: what is refused at its end holds no room, in uploads or in
+// no repository, and what is there already is none.
+func TestAboveTheQuota(t *testing.T) {
+	s := newServer(t)
+	s.oci.Limits.RepositoryBytes = 150
+	first, second := make([]byte, 100), make([]byte, 60)
+	s.pushBlob(s.publisher, repo, first)
+	begun := s.must(http.StatusAccepted, request{who: s.publisher, method: http.MethodPost, path: "/v2/" + repo + "/blobs/uploads/"})
+	end := request{who: s.publisher, method: http.MethodPut, path: begun.header.Get("Location") + "&digest=" + sum(second), body: second, header: http.Header{"Content-Type": {octets}}}
+	if r := s.send(end); r.status != http.StatusForbidden || !strings.HasPrefix(r.message(), "QUOTA: ") {
+		t.Errorf("160 of 150 bytes: %d %s", r.status, r.body)
+	}
+	s.nothingIsOpen("above the quota")
+	if _, err := os.Stat(s.file(attest.DigestOf(second))); err == nil {
+		t.Error("its bytes are kept")
+	}
+	s.pushBlob(s.publisher, repo, first)
 }

@@ -169,8 +169,8 @@ func (w *writer) ReadFrom(r io.Reader) (int64, error) {
 	n, err := w.session.upload.ReadFrom(io.LimitReader(r, room+1))
 	switch {
 	case err == nil && n > room:
-		err = w.exchange.refuse(api.Errorf(http.StatusRequestEntityTooLarge, codeSize, "a blob has at most %d bytes here", w.exchange.maxBlob()).
-			Hint("ask the server's admin for a higher limit"))
+		_ = w.Cancel(context.Background()) // it never becomes a blob, and holds as much room as the largest
+		err = w.exchange.refuse(tooLarge(w.exchange.maxBlob()))
 	case errors.Is(err, content.ErrFull):
 		_ = w.Cancel(context.Background()) // its bytes are room that others need
 		err = w.exchange.refuseFor(err)
@@ -189,14 +189,14 @@ func (w *writer) Commit(ctx context.Context, desc v1.Descriptor) (v1.Descriptor,
 		_ = w.Cancel(ctx) // whoever guesses pays with the bytes, each time
 		return v1.Descriptor{}, err
 	}
-	if w.Size() > x.maxBlob() {
-		return v1.Descriptor{}, x.refuse(api.Errorf(http.StatusRequestEntityTooLarge, codeSize, "a blob has at most %d bytes here", x.maxBlob()))
-	}
 	g.linking.RLock()
 	defer g.linking.RUnlock()
-	if e := g.quota(x, d, w.Size()); e != nil {
+	release, e := g.claim(x, d, w.Size())
+	if e != nil {
+		_ = w.Cancel(ctx) // a quota is about room, too
 		return v1.Descriptor{}, x.refuse(e)
 	}
+	defer release()
 	if err := up.Commit(ctx, d); err != nil {
 		_ = w.Cancel(ctx) // it cannot go on
 		return v1.Descriptor{}, x.refuseFor(err)
