@@ -11,7 +11,7 @@ import (
 // arrives, so that deciding touches no disk, no network and no signature. The
 // zero Facts deny.
 type Facts struct {
-	Now     time.Time
+	Now     time.Time // rules that ask for it have their moments in [Facts.Until]
 	Trust   *Trust
 	Product string // product id the request is about
 	Host    *Host

@@ -31,7 +31,7 @@ type exchange struct {
 	target
 	registry  *Registry
 	answer    *answer
-	principal state.Principal
+	principal *state.Principal // not changed
 	action    action
 	gated     bool // a host asks: the gate decides
 
@@ -65,8 +65,8 @@ func exchangeOf(ctx context.Context) (*exchange, error) {
 
 // open lets a request in, or says why not.
 func (x *exchange) open(r *http.Request) *api.Error {
-	p, ok := auth.From(r.Context())
-	if !ok {
+	p := auth.Asking(r.Context())
+	if p == nil {
 		return api.Errorf(http.StatusUnauthorized, api.CodeUnauthorized, "authentication required").Hint("log in first, or enrol this host")
 	}
 	if e := hygiene(r); e != nil {

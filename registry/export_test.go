@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -52,6 +53,14 @@ func (g *Registry) RouteOf(target string) string {
 		return ""
 	}
 	return t.route
+}
+
+// Plain reports whether the path of u is let in at one glance, and OneForm
+// whether it is looked at.
+func Plain(u *url.URL) bool { return plain(u) }
+
+func OneForm(u *url.URL) bool {
+	return !strings.Contains(u.EscapedPath(), "%") && canonical(u.Path)
 }
 
 // Settle waits until what nobody waits for is on record.

@@ -63,10 +63,10 @@ func (x *exchange) quickManifest(r *http.Request) bool {
 	h := x.answer.Header()
 	h["Docker-Content-Digest"], h["Etag"] = b.digest, b.etag
 	x.head(mediaType)
-	if r.Method == http.MethodHead || len(b.bytes) >= short {
+	if len(b.bytes) >= short {
 		h["Content-Length"] = b.length
 	}
-	x.body(r, b.bytes)
+	x.body(b.bytes)
 	return true
 }
 
@@ -98,7 +98,7 @@ func (x *exchange) quickBlob(r *http.Request) bool {
 		return x.leave()
 	}
 	if b, ok := x.registry.Content.Small(r.Context(), x.digest); ok {
-		x.smallBlob(r, b)
+		x.smallBlob(b)
 		return true
 	}
 	return x.storedBlob(r)
@@ -113,19 +113,19 @@ func (x *exchange) storedBlob(r *http.Request) bool {
 	defer b.Close()
 	switch {
 	case b.Bytes != nil:
-		x.smallBlob(r, b.Bytes)
+		x.smallBlob(b.Bytes)
 	case r.Method == http.MethodHead:
 		x.blobHead(b.Size)
-		x.body(r, nil)
+		x.answer.WriteHeader(http.StatusOK)
 	default:
 		x.largeBlob(r, b)
 	}
 	return true
 }
 
-func (x *exchange) smallBlob(r *http.Request, b []byte) {
+func (x *exchange) smallBlob(b []byte) {
 	x.blobHead(int64(len(b)))
-	x.body(r, b)
+	x.body(b)
 }
 
 // largeBlob leaves ranges and lengths to net/http; a kernel sends the file.
@@ -161,12 +161,11 @@ func (x *exchange) head(mediaType []string) {
 	h["Docker-Distribution-Api-Version"], h["Content-Type"] = apiVersion, mediaType
 }
 
-// body sends what was asked for: the head, or all of it.
-func (x *exchange) body(r *http.Request, b []byte) {
+// body answers with b. Of what answers a HEAD, net/http counts the body and
+// sends none of it.
+func (x *exchange) body(b []byte) {
 	x.answer.WriteHeader(http.StatusOK)
-	if r.Method == http.MethodGet {
-		_, _ = x.answer.Write(b) // the client is gone: there is nobody to tell
-	}
+	_, _ = x.answer.Write(b) // the client is gone: there is nobody to tell
 }
 
 var _ io.ReaderFrom = (*answer)(nil) // or no kernel sends anything

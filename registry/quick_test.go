@@ -2,7 +2,9 @@ package registry_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -67,4 +69,38 @@ func comparable(r reply) []string {
 	h := r.header.Clone()
 	h.Del("Date")
 	return []string{fmt.Sprint(r.status), fmt.Sprint(h), string(r.body)}
+}
+
+// TestHeadSaysHowLong: the head of a manifest says how long it is, and comes
+// alone, on every protocol: net/http counts what it does not send.
+func TestHeadSaysHowLong(t *testing.T) {
+	s, one, _, _ := scene(t)
+	for _, second := range []bool{false, true} {
+		srv := httptest.NewUnstartedServer(s.asked(s.oci.ServeHTTP))
+		srv.EnableHTTP2 = second
+		srv.StartTLS()
+		defer srv.Close()
+		for _, path := range []string{manifestPath("patch"), blobPath(one.PatchFile.Digest)} {
+			var got [2]int64
+			for i, method := range []string{http.MethodGet, http.MethodHead} {
+				r, err := http.NewRequestWithContext(t.Context(), method, srv.URL+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header = http.Header{whoHeader: {s.host}}
+				res, err := srv.Client().Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := io.ReadAll(res.Body)
+				if got[i] = res.ContentLength; err != nil || res.StatusCode != http.StatusOK || (len(b) == 0) != (method == http.MethodHead) || res.ProtoMajor == 2 != second {
+					t.Errorf("%s %s: %s, status %d, %d bytes, %v", method, path, res.Proto, res.StatusCode, len(b), err)
+				}
+				_ = res.Body.Close() // it is read
+			}
+			if got[0] <= 0 || got[0] != got[1] {
+				t.Errorf("%s over HTTP/2 (%t): GET tells %d bytes, HEAD %d", path, second, got[0], got[1])
+			}
+		}
+	}
 }

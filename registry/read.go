@@ -101,8 +101,9 @@ func (x *exchange) mayReadBlob(ctx context.Context, d attest.Digest) error {
 	if !x.gated || d == emptyBlob {
 		return nil
 	}
+	var room [4]*state.Manifest // for those of most files
 	patch := attest.Digest("")
-	for _, m := range x.registry.State.Referencing(x.repository, d) {
+	for _, m := range x.registry.State.AppendReferencing(room[:0], x.repository, d) {
 		switch {
 		case m.File != d:
 		case isAdmitted(m):

@@ -78,7 +78,7 @@ func distributionRoutes() mux.MatcherFunc {
 // hygiene refuses a request that two readers could take for two requests.
 func hygiene(r *http.Request) *api.Error {
 	switch {
-	case strings.Contains(r.URL.EscapedPath(), "%") || !canonical(r.URL.Path):
+	case !plain(r.URL) && (strings.Contains(r.URL.EscapedPath(), "%") || !canonical(r.URL.Path)):
 		return invalid(codeName, "the path is not in its one form: no percent signs, no empty or dotted segments, a slash at the end only of /v2/ and of uploads/")
 	case len(r.Header["Content-Type"]) > 1:
 		return invalid(api.CodeInvalid, "Content-Type is given more than once")
@@ -103,6 +103,23 @@ func hygiene(r *http.Request) *api.Error {
 		}
 	}
 	return nil
+}
+
+// plain reports whether the path of u, at one glance, is in its one form: most
+// are. What it says no to may be so all the same.
+func plain(u *url.URL) bool {
+	p, before := u.Path, byte(0)
+	for i := range len(p) {
+		c := p[i]
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == ':', c == '-':
+		case (c == '/' || c == '.') && before != '/':
+		default:
+			return false
+		}
+		before = c
+	}
+	return u.RawPath == "" && before != '/' && strings.HasPrefix(p, "/v2/") && !strings.HasSuffix(p, "/blobs/uploads")
 }
 
 // canonical reports whether p is the one way to write a path of the API.

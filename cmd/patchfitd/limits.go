@@ -73,9 +73,9 @@ func (l *limits) known(next http.Handler) http.Handler {
 }
 
 func (l *limits) take(r *http.Request) (wait time.Duration, which meter.Limit) {
-	p, ok := auth.From(r.Context())
+	p := auth.Asking(r.Context())
 	switch {
-	case !ok:
+	case p == nil:
 		return 0, 0 // whom the next handler refuses
 	case p.Kind == state.KindHost:
 		return l.hosts.Take(p.ID), meter.LimitHost

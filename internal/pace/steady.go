@@ -26,7 +26,7 @@ type Limits struct {
 // counts, so that a slow disk of ours ends nothing.
 func Steady(next http.Handler, l Limits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := &answer{ResponseWriter: w, control: http.NewResponseController(w), stall: l.AnswerStall, chunk: leastChunk}
+		a := &answer{ResponseWriter: w, control: *http.NewResponseController(w), stall: l.AnswerStall, chunk: leastChunk}
 		bodied := r.Body != nil && r.Body != http.NoBody
 		if err := a.begin(r, bodied); err != nil {
 			http.Error(w, "this connection cannot be timed", http.StatusInternalServerError)
@@ -112,7 +112,7 @@ const (
 // An answer is written for as long as the client takes it.
 type answer struct {
 	http.ResponseWriter
-	control *http.ResponseController
+	control http.ResponseController
 	stall   time.Duration
 	chunk   int64
 	last    *deadline

@@ -101,11 +101,19 @@ type contextKey struct{}
 
 // From returns who is asking; false: nobody.
 func From(ctx context.Context) (state.Principal, bool) {
+	if p := Asking(ctx); p != nil {
+		return *p, true
+	}
+	return state.Principal{}, false
+}
+
+// Asking returns who is asking, not to be changed; nil: nobody.
+func Asking(ctx context.Context) *state.Principal {
 	p, ok := ctx.Value(contextKey{}).(*state.Principal)
 	if !ok || p.ID == "" {
-		return state.Principal{}, false
+		return nil
 	}
-	return *p, true
+	return p
 }
 
 // With returns a context in which p is asking.

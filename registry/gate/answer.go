@@ -37,6 +37,7 @@ func (g *Gate) answerTo(q question, now outcome) (a *answer, first bool) {
 	old := g.answers[q]
 	if old != nil && old.like(now) && now.at.Sub(old.at) < MaxAge {
 		old.uses++
+		old.span = now.span
 		return old, false
 	}
 	g.retire(old)

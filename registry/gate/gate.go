@@ -1,13 +1,16 @@
 // Package gate answers whether a host may have an artifact, and lets nothing
 // out before the answer is on record. docs/spec/registry.md, "Decisions".
 //
-// A question is asked of the facts each time, because deciding is cheap. What
-// is remembered is that an answer was recorded: for one host and one artifact,
-// as long as the host record, the trust policy, the site policy, the evidence
-// and the answer itself stay what they were, and at most [MaxAge]. The first
-// use of an answer waits until its record is durable, all others that come in
-// the meantime wait with it, and an allow is asked once more after that wait.
+// What is remembered is that an answer was recorded: for one host and one
+// artifact, as long as the host record, the trust policy, the site policy, the
+// evidence and the answer itself stay what they were, and at most [MaxAge]. The
+// first use of an answer waits until its record is durable, all others that come
+// in the meantime wait with it, and an allow is asked once more after that wait.
 // Later uses are counted, and the counts recorded at most once a minute.
+//
+// The rules are evaluated whenever something changed that they could look at,
+// or the moment has come at which the time could make it another answer. Until
+// then an answer that is on record stands: see span.
 //
 // Where the journal takes no records, nothing is allowed; a denial still goes
 // out, without an id.
@@ -43,6 +46,8 @@ var ErrNotRecorded = errors.New("the decision could not be recorded")
 // A Source has the facts. [state.State] is one.
 type Source interface {
 	View(host, repository string, d attest.Digest, now time.Time) (state.View, bool)
+	// Grounds tells whether View would have the same facts as it had before.
+	Grounds(host, repository string, d attest.Digest) (state.Grounds, bool)
 }
 
 // A Journal records decisions. When Append returns nil the record is durable.
@@ -114,6 +119,9 @@ func (g *Gate) Decide(ctx context.Context, host, repository string, d attest.Dig
 }
 
 func (g *Gate) decide(ctx context.Context, q question) (Verdict, error) {
+	if v, ok := g.standing(q); ok {
+		return v, nil
+	}
 	for range attempts {
 		now := g.ask(q)
 		if !now.asked {
@@ -156,6 +164,7 @@ type inputs struct {
 // An outcome is what the facts say at one moment.
 type outcome struct {
 	inputs
+	span     span
 	asked    bool // there was something to decide on
 	decision policy.Decision
 	facts    *policy.Facts
@@ -171,6 +180,7 @@ func (g *Gate) ask(q question) outcome {
 	}
 	return outcome{
 		inputs: inputs{record: v.Record, epoch: v.Epoch, policy: v.Policy, site: v.Facts.Site.Digest()},
+		span:   span{v.Grounds, now.Round(0), v.Facts.Until(MaxAge)},
 		asked:  true, decision: policy.Decide(v.Facts), facts: v.Facts, at: now,
 	}
 }

@@ -47,10 +47,12 @@ func play(t *testing.T, test func(t *testing.T, s *scene)) {
 		s.report(1)
 		s.journal = &trickyJournal{inner: h.Journal}
 		s.gate = gate.New(h.State, s.journal, nil)
+		defer func() {
+			if err := s.gate.Close(); err != nil {
+				t.Errorf("closing: %v", err)
+			}
+		}()
 		test(t, s)
-		if err := s.gate.Close(); err != nil {
-			t.Errorf("closing: %v", err)
-		}
 	})
 }
 

@@ -12,10 +12,11 @@ import (
 // A View is all that one decision looks at, as it is at one moment, with what
 // makes it another decision when it changes.
 type View struct {
-	Facts  *policy.Facts
-	Epoch  int64         // evidence epoch of (product, artifact, its base)
-	Record int64         // sequence of the host record; 0: none
-	Policy attest.Digest // trust policy envelope
+	Facts   *policy.Facts
+	Epoch   int64         // evidence epoch of (product, artifact, its base)
+	Record  int64         // sequence of the host record; 0: none
+	Policy  attest.Digest // trust policy envelope
+	Grounds Grounds
 }
 
 // View returns what a decision on host and an artifact looks at. It is false
@@ -45,7 +46,8 @@ func (s *State) View(host, repository string, d attest.Digest, now time.Time) (V
 		},
 	}
 	made.facts.Host = &made.host
-	v := View{Facts: &made.facts, Epoch: max(repo.all, touched), Policy: trust.Envelope()}
+	epoch := max(repo.all, touched)
+	v := View{Facts: &made.facts, Epoch: epoch, Policy: trust.Envelope(), Grounds: Grounds{h, trust, epoch}}
 	if h.Record != nil {
 		v.Record = h.Record.Sequence
 	}

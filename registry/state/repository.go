@@ -343,13 +343,19 @@ func (s *State) Tagged(repository, tag string) time.Time {
 // Referencing returns the visible manifests of a repository that reference a
 // blob or manifest, sorted by digest.
 func (s *State) Referencing(repository string, blob attest.Digest) []*Manifest {
+	return s.AppendReferencing(nil, repository, blob)
+}
+
+// AppendReferencing appends the same to list: where there is room, nothing is
+// made for it.
+func (s *State) AppendReferencing(list []*Manifest, repository string, blob attest.Digest) []*Manifest {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	repo := s.served(repository)
 	if repo == nil {
-		return nil
+		return list
 	}
-	return repo.pick(repo.holders[blob])
+	return repo.pick(list, repo.holders[blob])
 }
 
 // Referrers returns the visible manifests of a repository whose subject is
@@ -371,7 +377,7 @@ func (s *State) Referrers(repository, subject string) []*Manifest {
 		slices.Sort(all)
 		all = slices.Compact(all)
 	}
-	return repo.pick(all)
+	return repo.pick(nil, all)
 }
 
 // listed returns what a client that does not know the referrers API lists as
@@ -398,16 +404,16 @@ func fallbackTag(subject string) string {
 	return tag[:min(len(tag), maxTag)]
 }
 
-// pick returns the visible ones of digests, sorted.
-func (repo *repository) pick(digests []attest.Digest) []*Manifest {
-	var all []*Manifest
+// pick appends the visible ones of digests to list, sorted.
+func (repo *repository) pick(list []*Manifest, digests []attest.Digest) []*Manifest {
+	before := len(list)
 	for _, d := range digests {
 		if repo.visible[d] {
-			all = append(all, repo.manifests[d])
+			list = append(list, repo.manifests[d])
 		}
 	}
-	slices.SortFunc(all, byDigest)
-	return all
+	slices.SortFunc(list[before:], byDigest)
+	return list
 }
 
 func byDigest(a, b *Manifest) int { return cmp.Compare(a.Artifact.Manifest, b.Artifact.Manifest) }
