@@ -92,7 +92,8 @@ func TestRulesNameMetricsThatAre(t *testing.T) {
 			t.Errorf("%s: its parentheses do not match", r.Alert)
 		}
 	}
-	for _, name := range []string{"PatchfitdDamage", "PatchfitdJournalDown", "PatchfitdDiskLow", "PatchfitdScrubOverdue"} {
+	for _, name := range []string{"PatchfitdDamage", "PatchfitdJournalDown", "PatchfitdDiskLow", "PatchfitdScrubOverdue",
+		"PatchfitdCheckpointWaits", "PatchfitdWitnessAway", "PatchfitdTrustExpires", "PatchfitdTrustExpired", "PatchfitdTrustNotRenewed"} {
 		if !names[name] {
 			t.Errorf("no alert %s", name)
 		}

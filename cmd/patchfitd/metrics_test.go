@@ -117,7 +117,7 @@ func TestMetrics(t *testing.T) {
 		`patchfitd_requests_total{code="200",route="ready"}`: "1", `patchfitd_requests_total{code="401",route="ping"}`: "1",
 		`patchfitd_requests_total{code="401",route="manifest"}`: "1", `patchfitd_requests_total{code="404",route="other"}`: "1",
 		`patchfitd_decisions_total{outcome="deny",reason="ENV_MISMATCH"}`: "0", "patchfitd_uploads_open": "0", "patchfitd_disk_low": "0",
-		"patchfitd_quota_bytes": "1.073741824e+09",
+		"patchfitd_quota_bytes": "1.073741824e+09", "patchfitd_log_unpublished_seconds": "0", `patchfitd_tuf_expiry_timestamp_seconds{role="root"}`: "",
 	} {
 		if v := value(got, name); v != want {
 			t.Errorf("%s is %q, want %q", name, v, want)

@@ -46,7 +46,7 @@ func (h *house) openBook() (err error) {
 func (h *house) condition() meter.State {
 	s := meter.State{Ready: h.isReady(), Damage: h.damage(), Scrub: h.scrubbing(), Decisions: h.decisions()}
 	var errs []error
-	for _, ask := range []func(*meter.State) error{h.askJournal, h.askLog, h.askIndex, h.askRoom, h.askNotifier} {
+	for _, ask := range []func(*meter.State) error{h.askJournal, h.askLog, h.askTrust, h.askIndex, h.askRoom, h.askNotifier} {
 		errs = append(errs, ask(&s))
 	}
 	for _, err := range errs {
@@ -113,7 +113,15 @@ func (h *house) askJournal(s *meter.State) error {
 
 func (h *house) askLog(s *meter.State) error {
 	size, at, err := h.log.Published()
-	s.Log = meter.Log{Entries: int64(size), Published: at}
+	s.Log = meter.Log{Entries: int64(size), Published: at, Unpublished: h.log.Unpublished()}
+	for _, w := range h.log.Witnesses() {
+		s.Witnesses = append(s.Witnesses, meter.Witness{Name: w.Name, Requests: w.Requests, Cosigned: w.Cosigned})
+	}
+	return err
+}
+
+func (h *house) askTrust(s *meter.State) (err error) {
+	s.Trust, err = h.tuf.Expiries(time.Now())
 	return err
 }
 

@@ -53,6 +53,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	out.damage(&s.Damage)
 	out.scrub(&s.Scrub)
 	out.ledger(&s)
+	out.trust(&s)
 	out.decisions(&s.Decisions)
 	out.room(&s)
 	out.counted(c.meter)
@@ -78,12 +79,20 @@ func (e emission) yes(name string, is bool) {
 }
 
 // at says a time; 0 for none.
-func (e emission) at(name string, t time.Time) {
+func (e emission) at(name string, t time.Time, labels ...string) {
 	if t.IsZero() {
-		e.say(name, 0)
+		e.say(name, 0, labels...)
 		return
 	}
-	e.say(name, float64(t.UnixMilli())/1000)
+	e.say(name, float64(t.UnixMilli())/1000, labels...)
+}
+
+// since returns the seconds since a time; 0 for none.
+func (e emission) since(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return max(0, e.now.Sub(t).Seconds())
 }
 
 // each says one value for each of some labels.
@@ -118,15 +127,22 @@ func (e emission) ledger(s *State) {
 	e.yes("patchfitd_journal_up", s.Journal.Up)
 	e.say("patchfitd_journal_records_total", float64(s.Journal.Records))
 	e.say("patchfitd_journal_unsealed_records", float64(s.Journal.Records-s.Journal.Sealed))
-	lag := 0.0
-	if !s.Journal.Oldest.IsZero() {
-		lag = max(0, e.now.Sub(s.Journal.Oldest).Seconds())
-	}
-	e.say("patchfitd_journal_seal_lag_seconds", lag)
+	e.say("patchfitd_journal_seal_lag_seconds", e.since(s.Journal.Oldest))
 	e.say("patchfitd_log_entries_total", float64(s.Log.Entries))
 	e.at("patchfitd_log_checkpoint_timestamp_seconds", s.Log.Published)
+	e.say("patchfitd_log_unpublished_seconds", e.since(s.Log.Unpublished))
 	e.say("patchfitd_index_lag_records", float64(max(0, s.Journal.Records-s.Indexed)))
 	each(e, "patchfitd_notifications_pending_records", s.Pending)
+}
+
+func (e emission) trust(s *State) {
+	for _, w := range s.Witnesses {
+		each(e, "patchfitd_witness_requests_total", w.Requests, w.Name)
+		e.at("patchfitd_witness_cosigned_timestamp_seconds", w.Cosigned, w.Name)
+	}
+	for role, t := range s.Trust {
+		e.at("patchfitd_tuf_expiry_timestamp_seconds", t, role)
+	}
 }
 
 func (e emission) decisions(d *Decisions) {

@@ -22,7 +22,9 @@ func full() State {
 		Damage:  Damage{Open: map[string]int64{"blob": 2}, Acknowledged: map[string]int64{"blob": 1}, Found: map[string]int64{"blob": 5}, Unlisted: 3, Last: at},
 		Scrub:   Scrub{Every: time.Hour, Running: true, Objects: 3, Bytes: 30, Last: Pass{at, at.Add(time.Minute), 9, 90, 2, 1}},
 		Journal: Journal{Up: true, Records: 100, Sealed: 90, Oldest: time.Now().Add(-time.Hour)},
-		Log:     Log{12, at}, Indexed: 98,
+		Log:     Log{12, at, time.Now().Add(-time.Minute)}, Indexed: 98,
+		Witnesses: []Witness{{"one", map[string]int64{"cosigned": 8, "silent": 2}, at}, {"two", map[string]int64{"cosigned": 0}, time.Time{}}},
+		Trust:     map[string]time.Time{"root": at, "timestamp": {}},
 		Decisions: Decisions{7, 1, map[string]uint64{"ENV_MISMATCH": 4}},
 		Uploads:   2, Stored: map[string]int64{"p": 1000}, Quota: 2000, DiskFree: 10, DiskSize: 100, DiskLow: true,
 		Pending: map[string]int64{"ops": 6},
@@ -66,6 +68,9 @@ func TestScrape(t *testing.T) {
 		"patchfitd_scrub_last_pass_objects 9", "patchfitd_scrub_last_pass_bytes 90", "patchfitd_scrub_last_pass_damaged 2", "patchfitd_scrub_last_pass_unread 1",
 		"patchfitd_journal_up 1", "patchfitd_journal_records_total 100", "patchfitd_journal_unsealed_records 10",
 		"patchfitd_log_entries_total 12", "patchfitd_log_checkpoint_timestamp_seconds 1.7829072e+09", "patchfitd_index_lag_records 2",
+		`patchfitd_witness_requests_total{outcome="silent",witness="one"} 2`, `patchfitd_witness_requests_total{outcome="cosigned",witness="two"} 0`,
+		`patchfitd_witness_cosigned_timestamp_seconds{witness="one"} 1.7829072e+09`, `patchfitd_witness_cosigned_timestamp_seconds{witness="two"} 0`,
+		`patchfitd_tuf_expiry_timestamp_seconds{role="root"} 1.7829072e+09`, `patchfitd_tuf_expiry_timestamp_seconds{role="timestamp"} 0`,
 		`patchfitd_decisions_total{outcome="allow",reason=""} 7`, `patchfitd_decisions_total{outcome="unrecorded",reason=""} 1`,
 		`patchfitd_decisions_total{outcome="deny",reason="ENV_MISMATCH"} 4`,
 		"patchfitd_uploads_open 2", `patchfitd_stored_bytes{product="p"} 1000`, "patchfitd_quota_bytes 2000",
@@ -78,13 +83,16 @@ func TestScrape(t *testing.T) {
 	if lag := regexp.MustCompile(`(?m)^patchfitd_journal_seal_lag_seconds 36\d\d(\.|$)`); !lag.MatchString(got) {
 		t.Error("the journal does not lag by an hour")
 	}
+	if waits := regexp.MustCompile(`(?m)^patchfitd_log_unpublished_seconds 6\d(\.|$)`); !waits.MatchString(got) {
+		t.Error("no checkpoint waits for a minute")
+	}
 }
 
 // TestEmptyState: a server about which nothing is known yet says no alarm.
 func TestEmptyState(t *testing.T) {
 	wants(t, scrape(t, New(Config{Read: func() State { return State{} }})),
 		"patchfitd_ready 0", "patchfitd_journal_up 0", "patchfitd_damage_last_seen_timestamp_seconds 0", "patchfitd_journal_seal_lag_seconds 0",
-		"patchfitd_scrub_last_pass_timestamp_seconds 0", "patchfitd_scrub_last_pass_seconds 0")
+		"patchfitd_scrub_last_pass_timestamp_seconds 0", "patchfitd_scrub_last_pass_seconds 0", "patchfitd_log_unpublished_seconds 0")
 }
 
 var family = regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`)

@@ -14,6 +14,9 @@ type State struct {
 	Log     Log
 	Indexed int64 // the newest record that the index has
 
+	Witnesses []Witness
+	Trust     map[string]time.Time // when the TUF repository's metadata is over, by role; nil: there is none
+
 	Decisions Decisions
 
 	Uploads  int              // open
@@ -57,8 +60,16 @@ type Journal struct {
 
 // Log is what the last checkpoint says.
 type Log struct {
-	Entries   int64
-	Published time.Time
+	Entries     int64
+	Published   time.Time
+	Unpublished time.Time // a checkpoint was signed then, and none was published since
+}
+
+// Witness is how one witness of the log answers.
+type Witness struct {
+	Name     string           // in the configuration
+	Requests map[string]int64 // by outcome
+	Cosigned time.Time        // when it last did
 }
 
 // Decisions are answers to hosts.

@@ -55,7 +55,12 @@ func Metrics() []Metric {
 		{"patchfitd_journal_seal_lag_seconds", gauge, nil, "Age of the oldest record that is not sealed; 0: all are."},
 		{"patchfitd_log_entries_total", counter, nil, "Entries of the log that its last checkpoint has."},
 		{"patchfitd_log_checkpoint_timestamp_seconds", gauge, nil, "When the last checkpoint was published."},
+		{"patchfitd_log_unpublished_seconds", gauge, nil, "How long a signed checkpoint waits to be published, for witnesses or the disk; 0: none does."},
 		{"patchfitd_index_lag_records", gauge, nil, "Records that the index of queries does not have yet."},
+
+		{"patchfitd_witness_requests_total", counter, []string{"witness", "outcome"}, "Requests for a cosignature, by how the witness answered."},
+		{"patchfitd_witness_cosigned_timestamp_seconds", gauge, []string{"witness"}, "When the witness last cosigned a checkpoint; 0: not since the server started."},
+		{"patchfitd_tuf_expiry_timestamp_seconds", gauge, []string{"role"}, "When the metadata of a role in the TUF repository is over; 0: there is none that counts. Without a repository it is missing."},
 
 		{"patchfitd_decisions_total", counter, []string{"outcome", "reason"}, "Answers to hosts that asked for bytes: allow, deny by leading reason, unrecorded (an allow that could not be recorded and so was none)."},
 

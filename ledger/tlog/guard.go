@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	rekornote "github.com/sigstore/rekor-tiles/v2/pkg/note"
 	"github.com/sigstore/sigstore/pkg/signature"
@@ -40,6 +41,7 @@ type guard struct {
 	signed chan struct{} // has an element after a checkpoint was signed
 
 	signedSize atomic.Uint64
+	waiting    atomic.Int64 // when the oldest of those that are not published was signed, in ns of Unix time; 0: none
 
 	mu     sync.Mutex // of tree and closed
 	tree   *compact.Range
@@ -90,6 +92,7 @@ func (g *guard) Sign(msg []byte) ([]byte, error) {
 		return nil, err
 	}
 	g.signedSize.Store(cp.Size)
+	g.waiting.CompareAndSwap(0, time.Now().UnixNano())
 	select {
 	case g.signed <- struct{}{}:
 	default:

@@ -79,6 +79,7 @@ func (p *latest) follow(ctx context.Context, g *guard) {
 		}
 		for pause := pollFirst; ; pause = min(2*pause, pollLast) {
 			if cp, err := p.read(ctx); err == nil && cp.Size >= g.signedSize.Load() {
+				g.waiting.Store(0) // one that was signed just now is signed again until it is published
 				break
 			}
 			select {

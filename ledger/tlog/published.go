@@ -21,3 +21,12 @@ func (l *Log) Published() (size uint64, at time.Time, err error) {
 	}
 	return size, info.ModTime(), nil
 }
+
+// Unpublished returns since when a checkpoint that was signed waits to be
+// published: for witnesses, or the disk. Zero: none does.
+func (l *Log) Unpublished() time.Time {
+	if at := l.guard.waiting.Load(); at != 0 {
+		return time.Unix(0, at).UTC()
+	}
+	return time.Time{}
+}

@@ -124,6 +124,8 @@ type Log struct {
 	append tessera.AddFn
 	mux    *http.ServeMux
 
+	witnesses *witnesses // nil: nobody is asked
+
 	ctx      context.Context // the log's life; its cause says why it ended
 	cancel   context.CancelCauseFunc
 	done     sync.WaitGroup // all that runs in the background
@@ -196,21 +198,23 @@ func (l *Log) recover(ctx context.Context) error {
 // start lets Tessera at the files and waits until everything that a crash left
 // integrated is published, and so known.
 func (l *Log) start(ctx context.Context) error {
-	drv, err := posix.New(l.ctx, posix.Config{Path: l.files.Root})
-	if err != nil {
-		return fmt.Errorf("opening the log: %w", err)
-	}
 	o := tessera.NewAppendOptions().
 		WithCheckpointSigner(l.guard).
 		WithBatching(batchSize, l.opts.BatchAge).
 		WithCheckpointInterval(l.opts.CheckpointInterval).
 		WithCheckpointRepublishInterval(0)
+	config := posix.Config{Path: l.files.Root}
 	if l.opts.Witnesses != nil {
-		group, err := witnessGroup(l.opts.Witnesses)
+		group, err := l.witnessGroup()
 		if err != nil {
 			return err
 		}
 		o = o.WithWitnesses(group, &tessera.WitnessOptions{Timeout: witnessTimeout})
+		config.HTTPClient = l.witnesses.client()
+	}
+	drv, err := posix.New(l.ctx, config)
+	if err != nil {
+		return fmt.Errorf("opening the log: %w", err)
 	}
 	appender, shutdown, reader, err := tessera.NewAppender(l.ctx, drv, o)
 	if err != nil {
@@ -249,22 +253,19 @@ func (l *Log) published(ctx context.Context, size uint64) error {
 	return nil
 }
 
-// witnessGroup reads a policy as we do, and then as Tessera does, which asks
-// for a URL of every witness.
-func witnessGroup(text []byte) (tessera.WitnessGroup, error) {
-	p, err := quorum.Parse(text)
+// witnessGroup reads the policy as we do, and then as Tessera does.
+func (l *Log) witnessGroup() (tessera.WitnessGroup, error) {
+	p, err := quorum.Parse(l.opts.Witnesses)
 	if err != nil {
 		return tessera.WitnessGroup{}, err
 	}
 	if !p.Asks() {
 		return tessera.WitnessGroup{}, errors.New("tlog-policy: its quorum asks for no witness; leave the policy out")
 	}
-	for _, w := range p.Witnesses {
-		if w.URL == "" {
-			return tessera.WitnessGroup{}, fmt.Errorf("tlog-policy: witness %s has no URL to ask", w.Name)
-		}
+	if l.witnesses, err = newWitnesses(l.ctx, p, l.opts.Logger); err != nil {
+		return tessera.WitnessGroup{}, err
 	}
-	group, err := tessera.NewWitnessGroupFromPolicy(text)
+	group, err := tessera.NewWitnessGroupFromPolicy(l.opts.Witnesses)
 	if err != nil {
 		return tessera.WitnessGroup{}, fmt.Errorf("tlog-policy: %w", err)
 	}

@@ -28,6 +28,7 @@ type court struct {
 	policy *quorum.Policy
 	text   string
 	away   [3]atomic.Bool
+	late   atomic.Bool // they take their time
 }
 
 func newCourt(t testing.TB, h *house) *court {
@@ -54,6 +55,9 @@ func newCourt(t testing.TB, h *house) *court {
 		server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if c.away[i].Load() {
 				panic(http.ErrAbortHandler)
+			}
+			if c.late.Load() {
+				time.Sleep(late)
 			}
 			w.Handler().ServeHTTP(rw, r)
 		}))
