@@ -46,6 +46,8 @@ type testServer struct {
 	adminToken  string
 	trustedRoot []byte
 
+	journalPublic *attest.PublicKey
+
 	state   *state.State
 	store   *store.Store
 	journal *journal.Journal
@@ -101,6 +103,7 @@ func newServer(t *testing.T) *testServer {
 	}
 	journalKey := ecKey(t)
 	journalPublic := must(attest.NewPublicKey(journalKey.Public()))(t)
+	s.journalPublic = journalPublic
 	log := must(tlog.Open(t.Context(), filepath.Join(dir, "log"), "log.test", logKey, &tlog.Options{
 		Allowed: func(k attest.Digest) bool { return k == journalPublic.ID() || s.state.KnownSigner(k) },
 	}))(t)

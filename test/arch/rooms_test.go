@@ -39,6 +39,7 @@ var may = map[string][]string{
 	"ledger/index":                  {"ledger/internal/disk", "internal/strictjson", "attest", "ledger"},
 	"ledger/quorum":                 {"ledger"},
 	"ledger/witness":                {"ledger/internal/disk", "ledger", "ledger/quorum"},
+	"ledger/monitor":                {"ledger/internal/disk", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/quorum"},
 	"ledger/rekorv1":                {"internal/strictjson", "attest"},
 
 	"verify":            {"internal/strictjson", "attest", "ledger", "ledger/quorum"},
@@ -75,6 +76,7 @@ var may = map[string][]string{
 	"cmd/patchfit/internal/publishing": {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "registry/api", "build", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/verifying":  {"internal/exit", "internal/publish", "internal/term", "attest", "ledger", "ledger/rekorv1", "verify", "policy", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/witnessing": {"internal/exit", "internal/keyfile", "ledger", "ledger/quorum", "ledger/witness", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/monitoring": {"internal/exit", "internal/strictjson", "internal/term", "attest", "ledger/client", "ledger/monitor", "ledger/quorum", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/browse":     {"internal/exit", "internal/publish", "internal/term", "attest", "verify", "registry/api", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/verifying"},
 	"cmd/patchfit/internal/mirroring":  {"internal/config", "internal/exit", "internal/mirror", "internal/term", "attest", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/trust"},
 	"cmd/patchfit/internal/audit":      {"internal/config", "internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "registry/api", "cmd/patchfit/internal/shell"},
