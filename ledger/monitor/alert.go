@@ -27,6 +27,7 @@ const (
 	Unsigned   Kind = "unsigned"    // a checkpoint by no trusted key
 	Unseen     Kind = "unwitnessed" // too few witnesses cosigned
 	Unfinished Kind = "unfinished"  // a log that takes longer to read than a visit may
+	Index      Kind = "index"       // the server's index says something else than its log and journal
 	Stale      Kind = "stale"       // it has not grown for too long
 	WatchedKey Kind = "watched-key" // an entry by a key that is watched
 	UnknownKey Kind = "unknown-key" // an entry by a key nobody named

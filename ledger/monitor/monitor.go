@@ -153,6 +153,9 @@ func (m *Monitor) Close() error {
 	return m.lock.Close()
 }
 
+// Verified returns the checkpoint that was verified last; nil: none was.
+func (m *Monitor) Verified() *ledger.Checkpoint { return m.memory.seen }
+
 // A Report is what a visit came to.
 type Report struct {
 	SchemaVersion int          `json:"schemaVersion"`

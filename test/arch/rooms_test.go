@@ -36,9 +36,10 @@ var may = map[string][]string{
 	"ledger/store":                  {"internal/fileid", "ledger/internal/disk", "attest", "ledger"},
 	"ledger/journal":                {"ledger/internal/disk", "internal/strictjson", "attest", "ledger", "ledger/store"},
 	"ledger/notify":                 {"ledger/internal/disk", "internal/strictjson", "attest", "ledger"},
-	"ledger/index":                  {"ledger/internal/disk", "internal/strictjson", "attest", "ledger"},
+	"ledger/index":                  {"ledger/internal/disk", "internal/strictjson", "attest", "ledger", "ledger/account"},
 	"ledger/quorum":                 {"ledger"},
 	"ledger/witness":                {"ledger/internal/disk", "ledger", "ledger/quorum"},
+	"ledger/account":                {"attest", "ledger", "ledger/client"},
 	"ledger/monitor":                {"ledger/internal/disk", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/quorum"},
 	"ledger/rekorv1":                {"internal/strictjson", "attest"},
 
@@ -66,7 +67,7 @@ var may = map[string][]string{
 
 	"build": {"internal/strictjson", "attest"},
 	"host":  {"internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "verify", "policy", "registry/api", "registry/assertion"},
-	"web":   {"internal/strictjson", "attest", "ledger", "ledger/index"},
+	"web":   {"internal/strictjson", "attest", "ledger", "ledger/account", "ledger/index"},
 
 	"cmd/patchfit/internal/shell":      {"internal/config", "internal/exit", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "registry/api"},
 	"cmd/patchfit/internal/identity":   {"internal/config", "internal/exit", "internal/keyfile", "attest", "cmd/patchfit/internal/shell"},
@@ -76,10 +77,11 @@ var may = map[string][]string{
 	"cmd/patchfit/internal/publishing": {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "registry/api", "build", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/verifying":  {"internal/exit", "internal/publish", "internal/term", "attest", "ledger", "ledger/rekorv1", "verify", "policy", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/witnessing": {"internal/exit", "internal/keyfile", "ledger", "ledger/quorum", "ledger/witness", "cmd/patchfit/internal/shell"},
-	"cmd/patchfit/internal/monitoring": {"internal/exit", "internal/strictjson", "internal/term", "attest", "ledger/client", "ledger/monitor", "ledger/quorum", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/accounting": {"internal/strictjson", "internal/term", "ledger", "ledger/account", "ledger/client", "registry/api"},
+	"cmd/patchfit/internal/monitoring": {"internal/exit", "internal/strictjson", "internal/term", "attest", "ledger/client", "ledger/monitor", "ledger/quorum", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/accounting"},
 	"cmd/patchfit/internal/browse":     {"internal/exit", "internal/publish", "internal/term", "attest", "verify", "registry/api", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/verifying"},
 	"cmd/patchfit/internal/mirroring":  {"internal/config", "internal/exit", "internal/mirror", "internal/term", "attest", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/trust"},
-	"cmd/patchfit/internal/audit":      {"internal/config", "internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "registry/api", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/audit":      {"internal/config", "internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "registry/api", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/accounting", "ledger/account"},
 
 	"deploy":      {},
 	"test/arch":   {},

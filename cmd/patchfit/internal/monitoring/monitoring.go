@@ -41,6 +41,7 @@ type flags struct {
 	every       time.Duration
 	maxAge      time.Duration
 	program     string
+	index       time.Duration
 }
 
 const defaultEvery = 30 * time.Second
@@ -66,7 +67,10 @@ or a log that does not grow ends with 3.
 The log's key, the witnesses and the signers are those of the trust policy
 pinned at login or named with --trust-policy and --roots; files can take the
 place of the first two. The server's journal signs entries too: name its key
-with --known.`,
+with --known.
+
+With --index the server's query index is compared with the log, as by patchfit
+audit verify --index, at the first visit and then so often.`,
 		Args: shell.Exactly(),
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -92,6 +96,7 @@ func (f *flags) declare(cmd *cobra.Command) {
 	s.BoolVar(&f.once, "once", false, "visit once")
 	s.DurationVar(&f.every, "every", defaultEvery, "time between two visits")
 	s.DurationVar(&f.maxAge, "max-age", 0, "tell when the log has not grown for so long (0: never)")
+	s.DurationVar(&f.index, "index", 0, "compare the server's index with the log so often, as an auditor of the whole server (0: never)")
 	s.StringVar(&f.program, "exec", "", "program that is run for each alert, with its line on standard input")
 }
 
@@ -102,6 +107,9 @@ func (f *flags) check(cmd *cobra.Command) error {
 	if f.every < time.Second {
 		return exit.BadUsage(fmt.Errorf("--every %s is too often", f.every), "a second is the least")
 	}
+	if f.index < 0 {
+		return exit.BadUsage(fmt.Errorf("--index %s is no time between two comparisons", f.index), "as in: --index 24h")
+	}
 	return shell.OneOf(cmd, "once", "every")
 }
 
@@ -110,10 +118,13 @@ type watcher struct {
 	verbs
 	flags    *flags
 	trust    *trust
+	log      *client.Client
 	monitor  *monitor.Monitor
 	progress *term.Progress
 	breach   bool
 	alerts   int
+	compared time.Time       // when the index was
+	differed map[string]bool // what was told of it
 }
 
 func (a verbs) monitor(ctx context.Context, f *flags) error {
@@ -129,7 +140,7 @@ func (a verbs) monitor(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	w := &watcher{verbs: a, flags: f, trust: t, progress: term.NewProgress(a.Stderr)}
+	w := &watcher{verbs: a, flags: f, trust: t, log: log, progress: term.NewProgress(a.Stderr), differed: map[string]bool{}}
 	o := &monitor.Options{
 		Policy: t.quorum, Watched: watched, MaxAge: f.maxAge,
 		Progress: func(done, total uint64) { w.progress.Step("log: %d of %d entries read", done, total) },
@@ -160,12 +171,15 @@ func (w *watcher) visit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if w.Format != "json" && !term.IsTerminal(w.Stdout) {
-		return nil
+	if w.Format == "json" || term.IsTerminal(w.Stdout) {
+		err = w.Print(r, func(out io.Writer) {
+			fmt.Fprintf(out, "%s log %s: %d entries, %d new, %d alerts\n", term.Marks(out).Check(!r.Breach), r.Origin, r.Size, r.Entries, r.Alerts)
+		})
 	}
-	return w.Print(r, func(out io.Writer) {
-		fmt.Fprintf(out, "%s log %s: %d entries, %d new, %d alerts\n", term.Marks(out).Check(!r.Breach), r.Origin, r.Size, r.Entries, r.Alerts)
-	})
+	if err != nil {
+		return err
+	}
+	return w.compare(ctx)
 }
 
 func (w *watcher) once(ctx context.Context) error {
