@@ -87,8 +87,8 @@ func (p *Proofs) explain(err error) error {
 
 // Differs returns the first entries, from one index to before another, that
 // the checkpoint's log has otherwise than the log whose edge e is. It is as
-// narrow as e can tell: to the entry, among the last 256 of them. Where the
-// two do not differ, from and to are e's size.
+// narrow as e can tell: to the entry, among the last 256 of them. Where e tells
+// of no difference, from and to are e's size.
 func (p *Proofs) Differs(e *Edge) (from, to uint64, err error) {
 	a := &audit{}
 	if err := a.resume(e); err != nil {
@@ -98,6 +98,9 @@ func (p *Proofs) Differs(e *Edge) (from, to uint64, err error) {
 		first := a.levels[l].n * width
 		for i, have := range a.levels[l].hashes {
 			n := first + int64(i)
+			if uint64(n+1)<<(height*l) > p.log.cp.Size {
+				break // a smaller log has no such hash
+			}
 			now, err := p.tree.ReadHashes([]int64{tlog.StoredHashIndex(height*l, n)})
 			if err != nil {
 				return 0, 0, fmt.Errorf("comparing two histories: %w", p.explain(err))

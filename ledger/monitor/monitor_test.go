@@ -82,6 +82,21 @@ func TestRollback(t *testing.T) {
 	}
 }
 
+// Fewer entries than before, and not those: it was not only set back.
+func TestSmallerOtherHistory(t *testing.T) {
+	t.Parallel()
+	f := newFake(t).grow(300)
+	w := newWatch(t, f, Options{})
+	w.quiet(f.serve())
+	for _, size := range []int64{257, 290} {
+		if a := w.caught(f.other(256).grow(size).serve(), SplitView); !strings.Contains(a.Text, "entries from 256 to 256") {
+			t.Errorf("told %+v", a)
+		}
+	}
+	w.caught(f.other(7).grow(250).serve(), RolledBack) // the edge has no hash of so few
+	w.caught(f.other(290).grow(280).serve(), RolledBack)
+}
+
 // What is the same at every visit is told once.
 func TestSameAlertOnce(t *testing.T) {
 	t.Parallel()

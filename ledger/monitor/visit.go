@@ -176,13 +176,15 @@ func (m *Monitor) witnessed(ctx context.Context, r *Report, cp *ledger.Checkpoin
 	return m.alert(ctx, r, Alert{Alert: Unseen, Origin: cp.Origin, Text: err.Error(), Evidence: files})
 }
 
-// refuse tells that cp contradicts what was seen. What is remembered stays.
+// refuse tells that cp contradicts what was seen. What is remembered stays. Of
+// fewer entries the edge tells whether they are those that were seen.
 func (m *Monitor) refuse(ctx context.Context, r *Report, seen, cp *ledger.Checkpoint, why error) error {
 	kind := SplitView
 	if errors.Is(why, ledger.ErrRolledBack) {
 		kind = RolledBack
-	} else if from, to, err := m.log.Proofs(ctx, cp).Differs(&m.memory.Edge); err == nil && from < to {
-		why = fmt.Errorf("%w; entries from %d to %d are not what they were", why, from, to-1)
+	}
+	if from, to, err := m.log.Proofs(ctx, cp).Differs(&m.memory.Edge); err == nil && from < to {
+		kind, why = SplitView, fmt.Errorf("%w; entries from %d to %d are not what they were", why, from, to-1)
 	}
 	return m.against(ctx, r, kind, seen, cp, why.Error())
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +38,7 @@ func area(t *testing.T, name string, setUp func(*testscript.Env), clients ...str
 			e.Setenv("HOME", e.WorkDir)
 			e.Values[serverKey{}] = new(*running)
 			e.Values[othersKey{}] = map[string]*running{}
+			e.Values[lieKey{}] = new(http.Server)
 			e.Setenv("PRELUDE", filepath.Join(moduleDir(t), "testdata", "prelude"))
 			e.Setenv("GREET", filepath.Join(moduleDir(t), "..", "demo", "testdata"))
 			if setUp != nil {
@@ -59,6 +61,9 @@ func commandsOfScripts() map[string]func(*testscript.TestScript, bool, []string)
 		"exits":   exits,
 		"refused": refused,
 		"cutoff":  cutoff,
+
+		"lie":         lie,
+		"replaceleaf": replaceleaf,
 	}
 }
 
