@@ -106,14 +106,20 @@ func (p *params) bool(name string) *bool {
 	return nil
 }
 
-func (p *params) integer(name string) int64 {
+func (p *params) integer(name string) int64 { return p.atLeast(1, name) }
+
+func (p *params) natural(name string) int64 { return p.atLeast(0, name) }
+
+// atLeast reads a number; 0 where there is none.
+func (p *params) atLeast(least int64, name string) int64 {
 	v := p.text(name)
 	if v == "" {
 		return 0
 	}
 	n, err := strconv.ParseInt(v, 10, 54)
-	if err != nil || n < 1 {
-		p.fail("parameter %q is not a number from 1", name)
+	if err != nil || n < least {
+		p.fail("parameter %q is not a number from %d", name, least)
+		return 0
 	}
 	return n
 }

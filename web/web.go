@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/strictjson"
+	"github.com/patchfit/patchfit/ledger/account"
 	"github.com/patchfit/patchfit/ledger/index"
 )
 
@@ -28,6 +29,7 @@ type Reader interface {
 	Decisions(ctx context.Context, q index.DecisionQuery) (*index.DecisionPage, error)
 	Hosts(ctx context.Context, q index.HostQuery) (*index.HostPage, error)
 	Records(ctx context.Context, q index.RecordQuery) (*index.RecordPage, error)
+	Account(ctx context.Context, q index.AccountQuery) (*account.Page, error)
 }
 
 // Options may be nil.
@@ -38,6 +40,9 @@ type Options struct {
 	Products func(r *http.Request) index.Products
 	// MaxPage is the most rows of one answer; 0: index.MaxLimit.
 	MaxPage int
+	// Ledger has the bundles and segments that answers about the log's entries
+	// show. Nil: there are no such answers.
+	Ledger Ledger
 }
 
 type server struct {
@@ -45,6 +50,7 @@ type server struct {
 	logger   *slog.Logger
 	products func(*http.Request) index.Products
 	maxPage  int
+	ledger   Ledger
 }
 
 // New returns the handler of the paths below /v1/audit/.
@@ -52,7 +58,7 @@ func New(r Reader, o *Options) http.Handler {
 	if o == nil {
 		o = new(Options)
 	}
-	s := &server{reader: r, logger: o.Logger, products: o.Products, maxPage: cmp.Or(o.MaxPage, index.MaxLimit)}
+	s := &server{reader: r, logger: o.Logger, products: o.Products, maxPage: cmp.Or(o.MaxPage, index.MaxLimit), ledger: o.Ledger}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
@@ -64,6 +70,7 @@ func New(r Reader, o *Options) http.Handler {
 	s.get(m, "/v1/audit/decisions", s.decisions)
 	s.get(m, "/v1/audit/hosts", s.hosts)
 	s.get(m, "/v1/audit/records", s.records)
+	s.get(m, "/v1/audit/entries", s.entries)
 	m.NotFoundHandler = s.handle(func(r *http.Request, _ *params) (any, error) {
 		return nil, failf(http.StatusNotFound, "NOT_FOUND", "there is no %.80q here", r.URL.Path)
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/strictjson"
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/account"
 	"github.com/patchfit/patchfit/ledger/index"
 )
 
@@ -45,6 +46,18 @@ func (r *reader) Records(_ context.Context, q index.RecordQuery) (*index.RecordP
 	return &index.RecordPage{SchemaVersion: 1}, r.err
 }
 
+func (r *reader) Account(_ context.Context, q index.AccountQuery) (*account.Page, error) {
+	r.asked = q
+	return &account.Page{SchemaVersion: 1, Statements: []account.Row{}, Segments: []account.Segment{}}, r.err
+}
+
+// noLedger has nothing.
+type noLedger struct{}
+
+func (noLedger) Body(d attest.Digest) ([]byte, error) { return nil, errors.New("no " + string(d)) }
+
+func (noLedger) Segments(uint64, uint64) ([]account.Segment, error) { return []account.Segment{}, nil }
+
 func get(h http.Handler, method, target string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(method, target, nil))
@@ -64,10 +77,14 @@ func TestQuestions(t *testing.T) {
 		"/v1/audit/decisions?product=p&repository=r&host=h&allow=false&limit=5&cursor=c&artifact=" + string(digest): index.DecisionQuery{
 			Product: "p", Repository: "r", Host: "h", Allow: &no, Artifact: digest, Range: index.Range{Limit: 5, Cursor: "c"}},
 		"/v1/audit/hosts?product=p&host=h&as-of=2026-09-30T00:00:00.0000005Z": index.HostQuery{Product: "p", Host: "h", Range: index.Range{AsOf: asOf}},
-		"/v1/audit/records?from=9007199254740991&limit=3":                     index.RecordQuery{From: 1<<53 - 1, Limit: 3},
+		"/v1/audit/entries":                               index.AccountQuery{},
+		"/v1/audit/entries?from=0&limit=3":                index.AccountQuery{Limit: 3},
+		"/v1/audit/entries?from=7":                        index.AccountQuery{From: 7},
+		"/v1/audit/entries?record=7":                      index.AccountQuery{Record: 7},
+		"/v1/audit/records?from=9007199254740991&limit=3": index.RecordQuery{From: 1<<53 - 1, Limit: 3},
 	} {
 		r := new(reader)
-		w := get(New(r, nil), "GET", target)
+		w := get(New(r, &Options{Ledger: noLedger{}}), "GET", target)
 		if diff := cmp.Diff(want, r.asked); diff != "" || w.Code != http.StatusOK {
 			t.Errorf("%s: status %d, (-want +asked)\n%s", target, w.Code, diff)
 		}
@@ -117,6 +134,9 @@ func TestBadQuestions(t *testing.T) {
 		"/v1/audit/decisions?a=%zz":                         "query",
 		"/v1/audit/decisions?host=a;product=b":              "query",
 		"/v1/audit/hosts?state=active":                      "state",
+		"/v1/audit/entries?from=-1":                         "from",
+		"/v1/audit/entries?record=0":                        "record",
+		"/v1/audit/entries?as-of=now":                       "as-of",
 		"/v1/audit/records?from=-1":                         "from",
 		"/v1/audit/records?as-of=2026-09-30T00:00:00Z":      "as-of",
 	} {
@@ -190,6 +210,7 @@ func TestProducts(t *testing.T) {
 	}
 	r.asked = nil
 	checkError(t, "records", get(New(r, o), "GET", "/v1/audit/records"), 403, "FORBIDDEN_ROLE", "all products")
+	checkError(t, "entries", get(New(r, o), "GET", "/v1/audit/entries"), 403, "FORBIDDEN_ROLE", "all products")
 	within = index.Products{} // nothing at all is not everything
 	checkError(t, "records", get(New(r, o), "GET", "/v1/audit/records"), 403, "FORBIDDEN_ROLE", "all products")
 	if r.asked != nil {

@@ -61,10 +61,14 @@ func ok(t *testing.T, args ...string) string {
 // answer runs a command that has to succeed, and reads its JSON.
 func answer[T any](t *testing.T, args ...string) T {
 	t.Helper()
-	var v T
-	text := ok(t, append([]string{"--format", "json"}, args...)...)
+	return read[T](t, ok(t, append([]string{"--format", "json"}, args...)...))
+}
+
+// read reads what a command printed.
+func read[T any](t *testing.T, text string) (v T) {
+	t.Helper()
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		t.Fatalf("patchfit %s: %v in %s", strings.Join(args, " "), err, text)
+		t.Fatalf("%v in %s", err, text)
 	}
 	return v
 }

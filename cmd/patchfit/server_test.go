@@ -46,6 +46,9 @@ type testServer struct {
 	adminToken  string
 	trustedRoot []byte
 
+	dir           string
+	journalPublic *attest.PublicKey
+
 	state   *state.State
 	store   *store.Store
 	journal *journal.Journal
@@ -101,6 +104,7 @@ func newServer(t *testing.T) *testServer {
 	}
 	journalKey := ecKey(t)
 	journalPublic := must(attest.NewPublicKey(journalKey.Public()))(t)
+	s.journalPublic, s.dir = journalPublic, dir
 	log := must(tlog.Open(t.Context(), filepath.Join(dir, "log"), "log.test", logKey, &tlog.Options{
 		Allowed: func(k attest.Digest) bool { return k == journalPublic.ID() || s.state.KnownSigner(k) },
 	}))(t)
@@ -150,7 +154,7 @@ func (s *testServer) serve(t *testing.T, dir string, log http.Handler, tsaKey cr
 			if err := s.index.CatchUp(r.Context(), s); err != nil {
 				t.Error(err)
 			}
-			web.New(s.index, nil).ServeHTTP(w, r)
+			web.New(s.index, &web.Options{Ledger: s}).ServeHTTP(w, r)
 		}),
 	}, nil)
 	r := mux.NewRouter().SkipClean(true).UseEncodedPath()

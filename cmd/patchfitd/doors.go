@@ -110,7 +110,7 @@ func (h *house) api(x *index.Index, limits *limits, baseURL string) (http.Handle
 	if err != nil {
 		return nil, err
 	}
-	audit := web.New(x, &web.Options{Logger: h.logger, Products: h.audited, MaxPage: limits.auditPage()})
+	audit := web.New(x, &web.Options{Logger: h.logger, Products: h.audited, MaxPage: limits.auditPage(), Ledger: h.ledger()})
 	return control.New(control.Config{
 		URL: baseURL, TLSKey: pin, Pepper: h.keys.pepper,
 		State: h.state, Store: h.store, Journal: h.journal, Timestamps: h.tuf, Auth: limits.who, Known: limits.known, Audit: limits.queries(h.upToDate(x, audit)),

@@ -34,6 +34,9 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrBadAnswer: the server answered something else than was asked for.
 	ErrBadAnswer = errors.New("answer does not fit the request")
+	// ErrMissing: the log does not have a file its checkpoint says there is.
+	// It comes with [ledger.ErrTampered].
+	ErrMissing = errors.New("missing")
 )
 
 // Limits on answers, in bytes. A bundle of entries has at most 256 of at most
@@ -147,6 +150,19 @@ func (c *Client) post(ctx context.Context, p post) ([]byte, error) {
 		}
 	}
 	return nil, err
+}
+
+// getPatiently is get, tried again while the server is busy.
+func (c *Client) getPatiently(ctx context.Context, path string, limit int64) ([]byte, error) {
+	for try, wait := 1, firstWait; ; try, wait = try+1, 2*wait {
+		b, err := c.get(ctx, path, limit)
+		if !errors.Is(err, ErrUnavailable) || try == tries {
+			return b, err
+		}
+		if werr := pause(ctx, wait); werr != nil {
+			return nil, errors.Join(werr, err)
+		}
+	}
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -17,6 +18,7 @@ type Proofs struct {
 	tree    tlog.HashReader
 	tiles   map[tlog.Tile][]byte
 	entries map[uint64][][]byte // by the first index of their bundle
+	unread  error               // why a tile could not be read
 }
 
 // maxBundles is how many bundles of entries are remembered. Whoever asks in
@@ -61,6 +63,57 @@ func (p *Proofs) Since(size uint64) ([][]byte, error) {
 	return plain(hashes), nil
 }
 
+// Root returns the root of the log's first size entries, as the checkpoint has
+// them.
+func (p *Proofs) Root(size uint64) ([]byte, error) {
+	if size > p.log.cp.Size {
+		return nil, fmt.Errorf("there are no %d entries among %d", size, p.log.cp.Size)
+	}
+	h, err := tlog.TreeHash(int64(size), p.tree)
+	if err != nil {
+		return nil, fmt.Errorf("computing the root of the first %d entries: %w", size, p.explain(err))
+	}
+	return h[:], nil
+}
+
+// explain says of an error of tlog whose it is: where every tile was read, the
+// tiles do not make the checkpoint's root.
+func (p *Proofs) explain(err error) error {
+	if p.unread != nil {
+		return p.unread
+	}
+	return fmt.Errorf("%w: %w", ledger.ErrTampered, err)
+}
+
+// Differs returns the first entries, from one index to before another, that
+// the checkpoint's log has otherwise than the log whose edge e is. It is as
+// narrow as e can tell: to the entry, among the last 256 of them. Where e tells
+// of no difference, from and to are e's size.
+func (p *Proofs) Differs(e *Edge) (from, to uint64, err error) {
+	a := &audit{}
+	if err := a.resume(e); err != nil {
+		return 0, 0, err
+	}
+	for l := len(a.levels) - 1; l >= 0; l-- {
+		first := a.levels[l].n * width
+		for i, have := range a.levels[l].hashes {
+			n := first + int64(i)
+			if uint64(n+1)<<(height*l) > p.log.cp.Size {
+				break // a smaller log has no such hash
+			}
+			now, err := p.tree.ReadHashes([]int64{tlog.StoredHashIndex(height*l, n)})
+			if err != nil {
+				return 0, 0, fmt.Errorf("comparing two histories: %w", p.explain(err))
+			}
+			if !bytes.Equal(now[0][:], have) {
+				span := uint64(1) << (height * l)
+				return uint64(n) * span, uint64(n+1) * span, nil
+			}
+		}
+	}
+	return e.Size, e.Size, nil
+}
+
 func plain(hashes []tlog.Hash) [][]byte {
 	list := make([][]byte, len(hashes))
 	for i, h := range hashes {
@@ -101,11 +154,12 @@ func (t *tileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 			continue
 		}
 		b, err := t.proofs.log.file(t.ctx, tile, maxTile)
-		if err != nil {
-			return nil, err
+		if err == nil && len(b) < tile.W*tlog.HashSize {
+			err = fmt.Errorf("%w: %s has %d bytes", ledger.ErrTampered, path(tile), len(b))
 		}
-		if len(b) < tile.W*tlog.HashSize {
-			return nil, fmt.Errorf("%w: %s has %d bytes", ledger.ErrTampered, path(tile), len(b))
+		if err != nil {
+			t.proofs.unread = err
+			return nil, err
 		}
 		data[i] = b[:tile.W*tlog.HashSize] // a full tile begins with the partial one
 	}

@@ -25,11 +25,21 @@ func (c *Client) Checkpoint(ctx context.Context, trustedRoot []byte) (*Checkpoin
 	if err != nil {
 		return nil, err
 	}
+	raw, err := c.RawCheckpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return ledger.OpenCheckpoint(raw, logs)
+}
+
+// RawCheckpoint returns what the log shows as its checkpoint; anybody may have
+// signed it.
+func (c *Client) RawCheckpoint(ctx context.Context) ([]byte, error) {
 	raw, err := c.get(ctx, ledger.ReadPath+"checkpoint", maxCheckpoint)
 	if err != nil {
 		return nil, fmt.Errorf("reading the checkpoint: %w", err)
 	}
-	return ledger.OpenCheckpoint(raw, logs)
+	return raw, nil
 }
 
 // VerifyLog reads the log from its first entry to its last and returns the
@@ -56,12 +66,15 @@ func (c *Client) VerifyLog(ctx context.Context, trustedRoot []byte, seen *Checkp
 			return nil, err
 		}
 	}
-	factory := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
-	a := &audit{client: c, cp: cp, seen: seen, visit: visit, tree: factory.NewEmptyRange(0)}
+	a := &audit{client: c, cp: cp, seen: seen, visit: visit, tree: factory().NewEmptyRange(0)}
 	if err := a.run(ctx); err != nil {
 		return nil, err
 	}
 	return cp, nil
+}
+
+func factory() *compact.RangeFactory {
+	return &compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 }
 
 // height is the height of a tile: each has 256 hashes (C2SP tlog-tiles).
@@ -77,7 +90,8 @@ type audit struct {
 	seen   *Checkpoint
 	visit  func(index uint64, leaf []byte) error
 	tree   *compact.Range
-	levels []level // of tiles, the leaves' first
+	levels []level           // of tiles, the leaves' first
+	save   func(*Edge) error // is told, now and then, how far it got; may be nil
 }
 
 // A level is the tile of hashes that is being filled.
@@ -87,15 +101,13 @@ type level struct {
 }
 
 func (a *audit) run(ctx context.Context) error {
-	for first := uint64(0); first < a.cp.Size; first += width {
+	for first := a.tree.End() / width * width; first < a.cp.Size; first += width {
 		leaves, err := a.entries(ctx, first)
 		if err != nil {
 			return err
 		}
-		for i, leaf := range leaves {
-			if err := a.add(ctx, first+uint64(i), leaf); err != nil {
-				return err
-			}
+		if err := a.addAll(ctx, first, leaves); err != nil {
+			return err
 		}
 	}
 	for l := range a.levels {
@@ -104,6 +116,26 @@ func (a *audit) run(ctx context.Context) error {
 		}
 	}
 	return a.compareRoot(a.cp, ledger.ErrTampered)
+}
+
+// addAll takes the entries from index first on. Those an earlier visit had are
+// compared with what they were then.
+func (a *audit) addAll(ctx context.Context, first uint64, leaves [][]byte) error {
+	had := a.tree.End() - first
+	for i, leaf := range leaves {
+		index := first + uint64(i)
+		if uint64(i) >= had {
+			if err := a.add(ctx, index, leaf); err != nil {
+				return err
+			}
+		} else if !bytes.Equal(ledger.EntryHash(leaf), a.levels[0].hashes[i]) {
+			return fmt.Errorf("%w: entry %d is not what it was at the last visit", ledger.ErrTampered, index)
+		}
+	}
+	if a.save == nil || a.tree.End()%saveEvery != 0 {
+		return nil
+	}
+	return a.save(a.edge())
 }
 
 // add takes the next entry.
@@ -133,12 +165,9 @@ func (a *audit) meetSeen(size uint64) error {
 }
 
 func (a *audit) compareRoot(cp *Checkpoint, kind error) error {
-	root := rfc6962.DefaultHasher.EmptyRoot()
-	if cp.Size > 0 {
-		var err error
-		if root, err = a.tree.GetRootHash(nil); err != nil {
-			return err
-		}
+	root, err := a.root()
+	if err != nil {
+		return err
 	}
 	if !bytes.Equal(root, cp.Root) {
 		return fmt.Errorf("%w: the first %d entries have the root %x, the checkpoint says %x", kind, cp.Size, root, cp.Root)
@@ -217,14 +246,14 @@ func (a *audit) entries(ctx context.Context, first uint64) ([][]byte, error) {
 // file reads a file of the log. A log that has grown may have the full tile
 // only, which begins with what the partial one had.
 func (a *audit) file(ctx context.Context, t tlog.Tile, limit int64) ([]byte, error) {
-	b, err := a.client.get(ctx, path(t), limit)
+	b, err := a.client.getPatiently(ctx, path(t), limit)
 	if errors.Is(err, ErrNotFound) && t.W < width {
 		full := t
 		full.W = width
-		b, err = a.client.get(ctx, path(full), limit)
+		b, err = a.client.getPatiently(ctx, path(full), limit)
 	}
 	if errors.Is(err, ErrNotFound) {
-		return nil, fmt.Errorf("%w: %s is missing", ledger.ErrTampered, path(t))
+		return nil, fmt.Errorf("%w: %s is %w", ledger.ErrTampered, path(t), ErrMissing)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the log: %w", err)

@@ -144,7 +144,8 @@ func (x *Index) prepare() error {
 	if err != nil || have != format {
 		return fmt.Errorf("%w: format %d, not %d", ErrRebuild, have, format)
 	}
-	return nil
+	_, err = x.write.Exec("CREATE INDEX IF NOT EXISTS statement_leaf ON statement (log_index, sequence)")
+	return err
 }
 
 func (x *Index) create() error {

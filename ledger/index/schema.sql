@@ -75,6 +75,7 @@ CREATE TABLE statement (
 	by         TEXT   NOT NULL
 );
 CREATE INDEX statement_subject ON statement (subject, sequence);
+CREATE INDEX IF NOT EXISTS statement_leaf ON statement (log_index, sequence); -- older files get it when they are opened
 
 CREATE TABLE host (
 	sequence INTEGER PRIMARY KEY,

@@ -14,10 +14,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/accounting"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
 	"github.com/patchfit/patchfit/internal/config"
+	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/strictjson"
 	"github.com/patchfit/patchfit/internal/term"
+	"github.com/patchfit/patchfit/ledger/account"
 	"github.com/patchfit/patchfit/ledger/client"
 )
 
@@ -32,19 +35,26 @@ type Visit struct {
 
 func (a verbs) verifyCommand() *cobra.Command {
 	var trustedRoot string
+	var compare bool
 	cmd := &cobra.Command{
 		Use:     "verify",
 		Short:   "read the whole log, first to last entry, and check that it is the one you saw before",
-		Example: "  patchfit audit verify",
+		Example: "  patchfit audit verify\n  patchfit audit verify --index",
 		Long: `Read every entry of the log, compute its tree again, check the signature of its
 checkpoint, and check that it continues the log as it was at your last visit,
 which is remembered in the configuration directory.
 
 The log's key is the one in the trust policy pinned at login, or in the file
---trusted-root names.`,
+--trusted-root names.
+
+With --index the server's query index is compared with the log, leaf by leaf: a
+row that was deleted, changed or added in its database is found and named, and
+entries that were logged and never admitted are listed by key. That takes an
+auditor of the whole server.`,
 		Args: shell.Exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.auditLog(cmd.Context(), trustedRoot) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.auditLog(cmd.Context(), trustedRoot, compare) },
 	}
+	cmd.Flags().BoolVar(&compare, "index", false, "compare the server's index with the log, too")
 	cmd.Flags().StringVar(&trustedRoot, "trusted-root", "", "trusted_root.json with the log's key")
 	return cmd
 }
@@ -57,8 +67,10 @@ type LogAnswer struct {
 	Root          string   `json:"root"`            // hex
 	Before        *int64   `json:"before,omitzero"` // size at the last visit; absent: this is the first
 	Entries       int64    `json:"entries"`         // read and hashed again
-	Verified      bool     `json:"verified"`        // always true: anything else is an error
+	Verified      bool     `json:"verified"`        // of the log: always true, anything else is an error
 	Criteria      []string `json:"criteria"`
+
+	Index *account.Result `json:"index,omitzero"` // with --index
 }
 
 func auditCriteria() []string {
@@ -70,7 +82,7 @@ func auditCriteria() []string {
 	}
 }
 
-func (a verbs) auditLog(ctx context.Context, path string) error {
+func (a verbs) auditLog(ctx context.Context, path string, compare bool) error {
 	s, err := a.Connect("")
 	if err != nil {
 		return err
@@ -106,13 +118,28 @@ func (a verbs) auditLog(ctx context.Context, path string) error {
 	if err := rememberVisit(memory, cp); err != nil {
 		return err
 	}
-	return a.audited(s.Client.Server(), cp, seen, entries)
+	var result *account.Result
+	if compare {
+		result, err = accounting.Compare(ctx, s.Client, log, cp, trustedRoot, func(index uint64) {
+			if index%256 == 0 {
+				progress.Step("index: %d of %d entries compared", index, cp.Size)
+			}
+		})
+		progress.Clear()
+		if err != nil {
+			return err
+		}
+	}
+	if err := a.audited(s.Client.Server(), cp, seen, entries, result); err != nil || result == nil || result.Wrong == 0 {
+		return err
+	}
+	return exit.With(exit.Unproven, fmt.Sprintf("the server's index is not what its journal and log say, in %d places", result.Wrong), "keep the answer; whoever runs the server makes the index again: patchfitd reindex")
 }
 
-func (a verbs) audited(server string, cp, seen *client.Checkpoint, entries int64) error {
+func (a verbs) audited(server string, cp, seen *client.Checkpoint, entries int64, result *account.Result) error {
 	v := LogAnswer{
 		SchemaVersion: 1, Server: server, Origin: cp.Origin, Size: int64(cp.Size), Root: hex.EncodeToString(cp.Root),
-		Entries: entries, Verified: true, Criteria: auditCriteria(),
+		Entries: entries, Verified: true, Criteria: auditCriteria(), Index: result,
 	}
 	if seen != nil {
 		before := int64(seen.Size)
@@ -129,6 +156,9 @@ func (a verbs) audited(server string, cp, seen *client.Checkpoint, entries int64
 			fmt.Fprintf(w, "%s %s\n", m.Tick, c)
 		}
 		fmt.Fprintf(w, "%d entries, root %s\n", v.Size, v.Root)
+		if result != nil {
+			accounting.Text(w, result)
+		}
 	})
 }
 
