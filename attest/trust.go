@@ -33,7 +33,7 @@ type TrustPolicy struct {
 // is what an agent pins (RootsDigest).
 type Roots struct {
 	Threshold int      `json:"threshold"`
-	Keys      []string `json:"keys"` // SPKI DER, standard base64; ECDSA P-256; no duplicates
+	Keys      []string `json:"keys"` // SPKI DER, standard base64; no duplicates
 }
 
 // A Signer is one named principal and its keys with their windows.
@@ -44,7 +44,7 @@ type Signer struct {
 
 // A SignerKey counts for statements whose timestamp lies in [ValidFrom, ValidUntil).
 type SignerKey struct {
-	Key        string    `json:"key"` // SPKI DER, standard base64; ECDSA P-256
+	Key        string    `json:"key"` // SPKI DER, standard base64
 	ValidFrom  time.Time `json:"validFrom"`
 	ValidUntil time.Time `json:"validUntil,omitzero"` // zero: no end set
 }

@@ -24,9 +24,6 @@ const (
 // MaxEntry is the largest leaf of a log, in bytes (C2SP tlog-tiles).
 const MaxEntry = 1<<16 - 1
 
-// keyDetails names, in leaves, the one kind of key that is taken.
-const keyDetails = protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256
-
 // Leaf returns the request that logs e: the sha256 of its PAE, its one
 // signature, and key, whose signature it must be. docs/spec/log.md, "Leaves".
 func Leaf(e *attest.Envelope, key *attest.PublicKey) (*pb.HashedRekordRequestV002, error) {
@@ -42,7 +39,7 @@ func Leaf(e *attest.Envelope, key *attest.PublicKey) (*pb.HashedRekordRequestV00
 			Content: e.Signatures[0].Sig,
 			Verifier: &pb.Verifier{
 				Verifier:   &pb.Verifier_PublicKey{PublicKey: &pb.PublicKey{RawBytes: key.DER()}},
-				KeyDetails: keyDetails,
+				KeyDetails: key.Details(),
 			},
 		},
 	}, nil
@@ -76,7 +73,10 @@ func LeafBody(req *pb.HashedRekordRequestV002) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	algorithms, err := signature.NewAlgorithmRegistryConfig([]protocommon.PublicKeyDetails{keyDetails})
+	if got := req.GetSignature().GetVerifier().GetKeyDetails(); got != key.Details() {
+		return nil, fmt.Errorf("signature.verifier.keyDetails: %s, the key is of kind %s", got, key.Details())
+	}
+	algorithms, err := signature.NewAlgorithmRegistryConfig([]protocommon.PublicKeyDetails{key.Details()})
 	if err != nil {
 		return nil, fmt.Errorf("listing the algorithms: %w", err)
 	}
@@ -103,7 +103,7 @@ func EntryHash(body []byte) []byte { return rfc6962.DefaultHasher.HashLeaf(body)
 // in the ledger store, if it was signed for this server.
 type Entry struct {
 	Digest    attest.Digest // sha256 of the envelope's PAE
-	Signature []byte        // ASN.1 DER of an ECDSA signature over Digest
+	Signature []byte        // over Digest, by Key
 	Key       *attest.PublicKey
 }
 
@@ -169,7 +169,7 @@ func entryBody(e Entry) ([]byte, error) {
 	r := &w.Spec.HashedRekord
 	r.Data.Algorithm, r.Data.Digest = protocommon.HashAlgorithm_SHA2_256.String(), e.Digest.Sum()
 	r.Signature.Content = e.Signature
-	r.Signature.Verifier.KeyDetails = keyDetails.String()
+	r.Signature.Verifier.KeyDetails = e.Key.Details().String()
 	r.Signature.Verifier.PublicKey.RawBytes = e.Key.DER()
 	b, err := strictjson.Canonical(w)
 	if err != nil {

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"bytes"
-	"crypto"
 	"fmt"
 	"time"
 
@@ -69,7 +68,7 @@ func newSigners(p *attest.TrustPolicy, material root.TrustedMaterial) ([]*signer
 }
 
 func newSigner(key *attest.PublicKey) (*signer, error) {
-	v, err := signature.LoadECDSAVerifier(key.ECDSA(), crypto.SHA256)
+	v, err := key.Verifier()
 	if err != nil {
 		return nil, err
 	}

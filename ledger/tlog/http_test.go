@@ -2,6 +2,8 @@ package tlog
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"io"
 	"maps"
@@ -114,6 +116,23 @@ func with(t testing.TB, f func(*pb.HashedRekordRequestV002)) string {
 	return request(t, req)
 }
 
+// TestRSALeaves has leaves by RSA keys logged.
+func TestRSALeaves(t *testing.T) {
+	t.Parallel()
+	l := newHouse(t).open()
+	for _, bits := range []int{2048, 3072} {
+		k, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, pub := signerOf(t, k)
+		r := call(t, l, http.MethodPost, "/api/v2/log/entries", request(t, newLeaf(t, s, pub, "by RSA")))
+		if b := text(t, r); r.StatusCode != 201 {
+			t.Errorf("%d bits: %s %s", bits, r.Status, b)
+		}
+	}
+}
+
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
 	l := newHouse(t).open()
@@ -144,8 +163,8 @@ func TestBadRequests(t *testing.T) {
 		}), 400, "publicKey"},
 		"other algorithm": {with(t, func(r *pb.HashedRekordRequestV002) {
 			r.Signature.Verifier.KeyDetails = protocommon.PublicKeyDetails_PKIX_ECDSA_P384_SHA_384
-		}), 400, ""},
-		"no algorithm": {with(t, func(r *pb.HashedRekordRequestV002) { r.Signature.Verifier.KeyDetails = 0 }), 400, ""},
+		}), 400, "the key is of kind PKIX_ECDSA_P256_SHA_256"},
+		"no algorithm": {with(t, func(r *pb.HashedRekordRequestV002) { r.Signature.Verifier.KeyDetails = 0 }), 400, "keyDetails"},
 		"certificate": {with(t, func(r *pb.HashedRekordRequestV002) {
 			r.Signature.Verifier.Verifier = &pb.Verifier_X509Certificate{X509Certificate: &protocommon.X509Certificate{RawBytes: []byte("x")}}
 		}), 400, "certificates are not taken"},

@@ -116,7 +116,14 @@ func (a *Authority) Log(e *attest.Envelope, key *attest.PublicKey) *rekor.Transp
 
 // leaf is what Rekor v2 puts into its log for e.
 func leaf(e *attest.Envelope, key *attest.PublicKey) ([]byte, error) {
-	const details = protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256
+	pub, err := x509.ParsePKIXPublicKey(key.DER())
+	if err != nil {
+		return nil, err
+	}
+	details, err := signature.GetDefaultPublicKeyDetails(pub)
+	if err != nil {
+		return nil, err
+	}
 	algorithms, err := signature.NewAlgorithmRegistryConfig([]protocommon.PublicKeyDetails{details})
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"slices"
 	"strings"
@@ -98,9 +99,23 @@ func (a *Authority) Signer(name string) *Signer {
 // Stranger returns a signer that no trust policy names.
 func (a *Authority) Stranger() *Signer { return a.newSigner("stranger") }
 
-func (a *Authority) newSigner(name string) *Signer {
-	k := a.newKey()
-	s, err := signature.LoadECDSASigner(k, crypto.SHA256)
+// RSASigner returns a signer like Signer, whose key on first use is RSA.
+func (a *Authority) RSASigner(name string, bits int) *Signer {
+	if a.signers[name] == nil {
+		k, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			a.t.Fatalf("making a key: %v", err)
+		}
+		a.signers[name] = a.signerOf(name, k)
+		a.order = append(a.order, name)
+	}
+	return a.signers[name]
+}
+
+func (a *Authority) newSigner(name string) *Signer { return a.signerOf(name, a.newKey()) }
+
+func (a *Authority) signerOf(name string, k crypto.Signer) *Signer {
+	s, err := signature.LoadSigner(k, crypto.SHA256)
 	if err != nil {
 		a.t.Fatalf("signer %s: %v", name, err)
 	}
