@@ -12,7 +12,6 @@ package publish
 
 import (
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"net/url"
@@ -33,11 +32,11 @@ const BuilderID = "https://github.com/patchfit/patchfit/builder/watched/v1"
 
 // Config is what a Publisher needs.
 type Config struct {
-	Server     *api.Client   // proves who is publishing
-	Repository string        // name of the product's repository, as "demo/greet"
-	Product    string        // product id
-	Signer     crypto.Signer // ECDSA P-256; signs statements, and proves nobody's identity
-	State      string        // directory for what an interrupted publish left
+	Server     *api.Client      // proves who is publishing
+	Repository string           // name of the product's repository, as "demo/greet"
+	Product    string           // product id
+	Signer     signature.Signer // signs statements, and proves nobody's identity
+	State      string           // directory for what an interrupted publish left
 }
 
 // Options may be nil.
@@ -52,7 +51,6 @@ type Publisher struct {
 	repo      *repository
 	log       *client.Client
 	key       *attest.PublicKey
-	signer    signature.Signer
 	drafts    drafts
 	builderID string
 	progress  *term.Progress
@@ -80,10 +78,11 @@ func New(c Config, o *Options) (*Publisher, error) {
 	if c.Signer == nil {
 		return nil, errors.New("no key to sign statements with")
 	}
-	if p.key, err = attest.NewPublicKey(c.Signer.Public()); err != nil {
+	public, err := c.Signer.PublicKey()
+	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
 	}
-	if p.signer, err = signature.LoadSigner(c.Signer, crypto.SHA256); err != nil {
+	if p.key, err = attest.NewPublicKey(public); err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
 	}
 	server, err := url.Parse(c.Server.Server())
@@ -171,7 +170,7 @@ func (p *Publisher) bundle(ctx context.Context, payload []byte, subject *ocispec
 	}
 	p.progress.Step("signing")
 	envelope, fresh, err := p.drafts.envelope(payload, p.key, func() ([]byte, error) {
-		return attest.SignEnvelope(attest.PayloadType, payload, p.signer)
+		return attest.SignEnvelope(attest.PayloadType, payload, p.config.Signer)
 	})
 	if err != nil {
 		return nil, err

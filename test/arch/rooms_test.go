@@ -14,6 +14,7 @@ import (
 var may = map[string][]string{
 	"internal/strictjson":        {},
 	"internal/keyfile":           {},
+	"internal/signing":           {"internal/keyfile", "attest"},
 	"internal/fileid":            {},
 	"internal/term":              {},
 	"internal/manual":            {},
@@ -24,6 +25,8 @@ var may = map[string][]string{
 	"internal/config":            {"internal/keyfile", "internal/strictjson", "attest", "registry/assertion", "registry/api"},
 	"internal/publish":           {"internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "registry/api", "build"},
 	"internal/mirror":            {"internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "policy", "registry/api"},
+
+	"internal/signing/signingtest": {},
 
 	"attest": {"internal/strictjson"},
 
@@ -66,7 +69,7 @@ var may = map[string][]string{
 	"host":  {"internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "verify", "policy", "registry/api", "registry/assertion"},
 	"web":   {"internal/strictjson", "attest", "ledger", "ledger/index"},
 
-	"cmd/patchfit/internal/shell":      {"internal/config", "internal/exit", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "registry/api"},
+	"cmd/patchfit/internal/shell":      {"internal/config", "internal/exit", "internal/keyfile", "internal/signing", "internal/strictjson", "internal/term", "attest", "registry/api"},
 	"cmd/patchfit/internal/identity":   {"internal/config", "internal/exit", "internal/keyfile", "attest", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/trust":      {"internal/exit", "internal/strictjson", "attest", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/admin":      {"internal/config", "internal/exit", "internal/keyfile", "registry/api", "cmd/patchfit/internal/shell"},

@@ -62,14 +62,14 @@ func (p *publishFlags) register(cmd *cobra.Command) {
 // signing registers what making a statement needs.
 func (p *publishFlags) signing(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&p.key, "key", "", "private key file that signs statements")
+	f.StringVar(&p.key, "key", "", "what signs statements: a private key file, pkcs11:…, or SCHEME://KEY")
 	f.StringVar(&p.product, "product", "", "product id (default: as the trust policy pinned at login has it)")
 }
 
 // publisher connects to the server of ref and prepares to publish. near is
 // next to where the state is kept.
 func (a verbs) publisher(ctx context.Context, p *publishFlags, ref shell.Reference, near string) (*publish.Publisher, error) {
-	signer, err := shell.LoadKey(p.key)
+	signer, err := shell.OpenSigner(ctx, p.key)
 	if err != nil {
 		return nil, err
 	}

@@ -166,8 +166,8 @@ func (t *trustChanges) apply(ctx context.Context, p *attest.TrustPolicy, now tim
 	steps := []func(*attest.TrustPolicy) error{
 		t.dropProducts, t.dropSigners,
 		func(p *attest.TrustPolicy) error { return t.endSigners(p, now) },
-		t.addRoots, t.addProducts,
-		func(p *attest.TrustPolicy) error { return t.addSigners(p, now) },
+		func(p *attest.TrustPolicy) error { return t.addRoots(ctx, p) }, t.addProducts,
+		func(p *attest.TrustPolicy) error { return t.addSigners(ctx, p, now) },
 		t.dropAuthorities, t.addAuthorities,
 	}
 	for _, step := range steps {
@@ -178,9 +178,9 @@ func (t *trustChanges) apply(ctx context.Context, p *attest.TrustPolicy, now tim
 	return t.takeTrustedRoot(ctx, p)
 }
 
-func (t *trustChanges) addRoots(p *attest.TrustPolicy) error {
+func (t *trustChanges) addRoots(ctx context.Context, p *attest.TrustPolicy) error {
 	for _, path := range t.roots {
-		k, err := shell.ReadPublic(path)
+		k, err := shell.ReadPublic(ctx, path)
 		if err != nil {
 			return err
 		}
@@ -222,13 +222,13 @@ func findSigner(p *attest.TrustPolicy, name string) int {
 	return slices.IndexFunc(p.Signers, func(s attest.Signer) bool { return s.Name == name })
 }
 
-func (t *trustChanges) addSigners(p *attest.TrustPolicy, now time.Time) error {
+func (t *trustChanges) addSigners(ctx context.Context, p *attest.TrustPolicy, now time.Time) error {
 	for _, s := range t.signers {
 		name, path, err := shell.Pair(s, "NAME=FILE")
 		if err != nil {
 			return err
 		}
-		k, err := shell.ReadPublic(path)
+		k, err := shell.ReadPublic(ctx, path)
 		if err != nil {
 			return err
 		}
