@@ -34,7 +34,7 @@ func policyVectors(t *testing.T) []vector {
 		{"signer-rsa-1024", farm, b64(spki(t, rsaOf(1024, 65537))), "/signers/0/keys/0/key: RSA key has 1024 bits; keys of 2048, 3072 and 4096 bits are taken, as in Rekor v2"},
 		{"root-not-base64", one, "key", "/roots/keys/0: public key: not standard base64 with padding (RFC 4648, section 4)"},
 		{"root-without-padding", one, strings.TrimRight(one, "="), "/roots/keys/0: public key: not standard base64 with padding (RFC 4648, section 4)"},
-		{"signer-without-key", `[{"key":"` + farm + `","validFrom":"2026-01-01T00:00:00Z","validUntil":"2028-01-01T00:00:00Z"}]`, `[]`, `/signers/0/keys: signer "build farm" has no key`},
+		{"signer-without-key", `[{"key":"` + farm + `","validFrom":"2026-01-01T00:00:00Z","validUntil":"2028-01-01T00:00:00Z"}]`, `[]`, `/signers/0/keys: signer "build farm" has no key and no identity`},
 		{"signer-name-empty", `"name":"build farm"`, `"name":""`, "/signers/0/name: empty"},
 		{"signer-name-twice", `"name":"release team"`, `"name":"build farm"`, `/signers/1: repeats element 0, "build farm"`},
 		{"signer-key-of-two", farm, p.Signers[1].Keys[0].Key, `/signers/1/keys/0/key: this key is already a key of "build farm"`},

@@ -106,10 +106,10 @@ type oneKey struct {
 func (m oneKey) PublicKeyVerifier(string) (root.TimeConstrainedVerifier, error) { return m.key, nil }
 
 // checkUnsigned asks that the leaf the bundle repeats is the leaf of its
-// envelope and key. sigstore-go rebuilds the leaf and does not look at the
+// envelope and of who signed it. sigstore-go rebuilds the leaf and does not look at the
 // repeated one; whoever shows or indexes it would be told a lie.
-func (s *signer) checkUnsigned(b *attest.Bundle) *Refusal {
-	want, err := ledger.EntryBody(b.Envelope, s.key)
+func checkUnsigned(b *attest.Bundle, by attest.Credential) *Refusal {
+	want, err := ledger.EntryBody(b.Envelope, by)
 	if err != nil {
 		return refuse(NotLogged, "rebuilding the log entry: %v", err)
 	}

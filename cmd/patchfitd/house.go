@@ -129,7 +129,7 @@ func (h *house) openLog(ctx context.Context) error {
 		return fmt.Errorf("reading the journal key: %w", err)
 	}
 	allowed := func(key attest.Digest) bool { return key == journalKey.ID() || h.state.KnownSigner(key) }
-	h.log, err = tlog.Open(ctx, h.path(logDir), h.config.Origin, h.keys.log, &tlog.Options{Allowed: allowed, Logger: h.logger})
+	h.log, err = tlog.Open(ctx, h.path(logDir), h.config.Origin, h.keys.log, &tlog.Options{Allowed: allowed, Certified: h.certified, Logger: h.logger})
 	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}
@@ -140,6 +140,9 @@ func (h *house) openLog(ctx context.Context) error {
 	})
 	return nil
 }
+
+// certified asks the trust policy in effect about a certificate, now.
+func (h *house) certified(c *attest.Certificate) error { return h.state.Certified(c, time.Now()) }
 
 func (h *house) openJournal() error {
 	signer, err := signature.LoadSigner(h.keys.journal, crypto.SHA256)

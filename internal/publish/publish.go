@@ -36,7 +36,9 @@ type Config struct {
 	Repository string           // name of the product's repository, as "demo/greet"
 	Product    string           // product id
 	Signer     signature.Signer // signs statements, and proves nobody's identity
-	State      string           // directory for what an interrupted publish left
+	// Certificate, if not nil, stands in the log and in bundles for the signer's key.
+	Certificate *attest.Certificate
+	State       string // directory for what an interrupted publish left
 }
 
 // Options may be nil.
@@ -51,6 +53,7 @@ type Publisher struct {
 	repo      *repository
 	log       *client.Client
 	key       *attest.PublicKey
+	by        attest.Credential // key, or its certificate
 	drafts    drafts
 	builderID string
 	progress  *term.Progress
@@ -84,6 +87,13 @@ func New(c Config, o *Options) (*Publisher, error) {
 	}
 	if p.key, err = attest.NewPublicKey(public); err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	p.by = p.key
+	if c.Certificate != nil {
+		if !c.Certificate.SigningKey().Equal(p.key) {
+			return nil, fmt.Errorf("certificate of %q is for key %s, the signing key is %s", c.Certificate.SAN(), c.Certificate.SigningKey().ID(), p.key.ID())
+		}
+		p.by = c.Certificate
 	}
 	server, err := url.Parse(c.Server.Server())
 	if err != nil {
@@ -165,7 +175,7 @@ func (p *Publisher) attach(ctx context.Context, subject ocispec.Descriptor, c cl
 // directory, else a new one. subject, if not nil, is the manifest it would be
 // attached to.
 func (p *Publisher) bundle(ctx context.Context, payload []byte, subject *ocispec.Descriptor) ([]byte, error) {
-	if b := p.drafts.bundle(payload, p.key); b != nil {
+	if b := p.drafts.bundle(payload, p.by); b != nil {
 		return b, nil
 	}
 	p.progress.Step("signing")
@@ -181,7 +191,7 @@ func (p *Publisher) bundle(ctx context.Context, payload []byte, subject *ocispec
 		}
 	}
 	p.progress.Step("logging and timestamping")
-	bundle, err := p.log.Bundle(ctx, envelope, p.key)
+	bundle, err := p.log.Bundle(ctx, envelope, p.by)
 	if err != nil {
 		return nil, translate(err)
 	}

@@ -167,7 +167,7 @@ func TestBadRequests(t *testing.T) {
 		"no algorithm": {with(t, func(r *pb.HashedRekordRequestV002) { r.Signature.Verifier.KeyDetails = 0 }), 400, "keyDetails"},
 		"certificate": {with(t, func(r *pb.HashedRekordRequestV002) {
 			r.Signature.Verifier.Verifier = &pb.Verifier_X509Certificate{X509Certificate: &protocommon.X509Certificate{RawBytes: []byte("x")}}
-		}), 400, "certificates are not taken"},
+		}), 400, "x509Certificate: not the DER of one X.509 certificate"},
 	} {
 		r := call(t, l, http.MethodPost, "/api/v2/log/entries", c.body)
 		var refusal struct {
@@ -289,13 +289,13 @@ func FuzzParseRequest(f *testing.F) {
 		if err != nil || !proto.Equal(req, again) {
 			t.Fatalf("written again it is another: %v", err)
 		}
-		key, err := ledger.LeafKey(req)
+		by, err := ledger.LeafSigner(req)
 		leaf, lerr := ledger.LeafBody(req)
 		if lerr != nil {
 			return
 		}
 		e, perr := ledger.ParseEntry(leaf)
-		if err != nil || perr != nil || !e.Key.Equal(key) || e.Digest != attest.DigestFromSum(req.GetDigest()) {
+		if err != nil || perr != nil || !e.Key.Equal(by.SigningKey()) || e.Digest != attest.DigestFromSum(req.GetDigest()) {
 			t.Fatalf("the leaf says something else: %v %v", err, perr)
 		}
 	})

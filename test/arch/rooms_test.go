@@ -71,7 +71,7 @@ var may = map[string][]string{
 
 	"cmd/patchfit/internal/shell":      {"internal/config", "internal/exit", "internal/keyfile", "internal/signing", "internal/strictjson", "internal/term", "attest", "registry/api"},
 	"cmd/patchfit/internal/identity":   {"internal/config", "internal/exit", "internal/keyfile", "attest", "cmd/patchfit/internal/shell"},
-	"cmd/patchfit/internal/trust":      {"internal/exit", "internal/strictjson", "attest", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/trust":      {"internal/exit", "internal/strictjson", "attest", "ledger", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/admin":      {"internal/config", "internal/exit", "internal/keyfile", "registry/api", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/env":        {"internal/exit", "internal/publish", "attest", "build", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/publishing": {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "registry/api", "build", "cmd/patchfit/internal/shell"},

@@ -57,6 +57,8 @@ type Authority struct {
 	signers map[string]*Signer
 	order   []string
 	root    *Signer
+	cas     []*CA
+	serials int64
 }
 
 // New returns an Authority with fresh keys and an empty log.
@@ -81,6 +83,10 @@ type Signer struct {
 	signature.Signer
 	Name string
 	Key  *attest.PublicKey
+	// Certificate is what stands in bundles for Key, and Identity in trust
+	// policies; nil for signers known by their key.
+	Certificate *attest.Certificate
+	Identity    *attest.SignerIdentity
 	// From and Until are the key's window. A test may change them before it
 	// asks for a trust policy; a zero Until is no end.
 	From, Until time.Time
@@ -181,6 +187,12 @@ func (a *Authority) trustPolicy(products []attest.Product) []byte {
 	}
 	for _, name := range a.order {
 		s := a.signers[name]
+		if s.Identity != nil {
+			i := *s.Identity
+			i.ValidFrom, i.ValidUntil = s.From, s.Until
+			p.Signers = append(p.Signers, attest.Signer{Name: name, Keys: []attest.SignerKey{}, Identities: []attest.SignerIdentity{i}})
+			continue
+		}
 		p.Signers = append(p.Signers, attest.Signer{Name: name, Keys: []attest.SignerKey{{
 			Key: s.Key.Base64(), ValidFrom: s.From, ValidUntil: s.Until,
 		}}})
@@ -192,13 +204,18 @@ func (a *Authority) trustPolicy(products []attest.Product) []byte {
 	return b
 }
 
-// TrustedRoot returns the trusted_root.json of the log and the timestamp
-// authority.
+// TrustedRoot returns the trusted_root.json of the log, the timestamp authority
+// and the certificate authorities made so far.
 func (a *Authority) TrustedRoot() []byte {
 	a.t.Helper()
 	b, err := ledger.TrustedRoot([]ledger.LogKey{{Origin: Origin, Key: a.logKey.Public(), Start: Epoch.AddDate(-1, 0, 0)}}, a.chain)
 	if err != nil {
 		a.t.Fatalf("trusted root: %v", err)
+	}
+	for _, ca := range a.cas {
+		if b, err = ledger.WithAuthority(b, []*x509.Certificate{ca.Intermediate, ca.Root}, ca.Start, ca.End); err != nil {
+			a.t.Fatalf("trusted root: %v", err)
+		}
 	}
 	return b
 }

@@ -36,6 +36,22 @@ func OpenSigner(ctx context.Context, ref string) (*signing.Signer, error) {
 	return s, err
 }
 
+// ReadCertificate reads a signer's certificate; nil where path is "".
+func ReadCertificate(path string) (*attest.Certificate, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading a certificate: %w", err)
+	}
+	c, err := attest.ParseCertificatePEM(b)
+	if err != nil {
+		return nil, fmt.Errorf("reading a certificate from %s: %w", path, err)
+	}
+	return c, nil
+}
+
 // PublicOf returns the public key of a private key file.
 func PublicOf(path string) (*attest.PublicKey, error) {
 	s, err := keyfile.LoadSigner(path)

@@ -36,6 +36,7 @@ type trustChanges struct {
 	trustedRoot   string
 	trustedSHA    string
 	from          string
+	certified     certified
 }
 
 const defaultExpiry = 365 * 24 * time.Hour
@@ -46,6 +47,7 @@ func (t *trustChanges) flags(cmd *cobra.Command, prefix string) {
 	f.IntVar(&t.threshold, "threshold", 0, "how many roots have to sign (default: all of them at first)")
 	f.StringArrayVar(&t.products, prefix+"product", nil, "repository of a new product; its id is made here; repeat for each")
 	f.StringArrayVar(&t.signers, prefix+"signer", nil, "NAME=FILE: a signer and a public key, valid from now; repeat for each")
+	t.certified.flags(cmd, prefix)
 	f.StringArrayVar(&t.authorities, "authority", nil, "PRODUCT:ROLE=NAME: who may say what; product by id or repository; roles builder, base, patch, revocation")
 	f.DurationVar(&t.expires, "expires", 0, "how long the policy is good for, from now (default: a year at first)")
 	f.StringVar(&t.trustedRoot, "trusted-root", "", "trusted_root.json of the log and timestamp authority: a file, or a URL together with --trusted-root-sha256")
@@ -115,7 +117,7 @@ root of another draft before the other changes.`,
 	t.flags(cmd, "add-")
 	f.StringArrayVar(&t.noProducts, "remove-product", nil, "id or repository of a product to drop")
 	f.StringArrayVar(&t.noSigners, "remove-signer", nil, "name of a signer to drop, with all it was entrusted")
-	f.StringArrayVar(&t.until, "signer-until", nil, "NAME=TIME: the signer's keys count for what was signed before; TIME is now or RFC 3339")
+	f.StringArrayVar(&t.until, "signer-until", nil, "NAME=TIME: the signer's keys and identities count for what was signed before; TIME is now or RFC 3339")
 	f.StringArrayVar(&t.noAuthorities, "no-authority", nil, "PRODUCT:ROLE=NAME: take a role away")
 	f.StringVar(&t.from, "from", "", "draft to take over first")
 	f.StringVarP(&output, "output", "o", "", "file to write (default: the draft itself)")
@@ -168,6 +170,8 @@ func (t *trustChanges) apply(ctx context.Context, p *attest.TrustPolicy, now tim
 		func(p *attest.TrustPolicy) error { return t.endSigners(p, now) },
 		func(p *attest.TrustPolicy) error { return t.addRoots(ctx, p) }, t.addProducts,
 		func(p *attest.TrustPolicy) error { return t.addSigners(ctx, p, now) },
+		func(p *attest.TrustPolicy) error { return t.takeTrustedRoot(ctx, p) },
+		func(p *attest.TrustPolicy) error { return t.certified.apply(p, now) },
 		t.dropAuthorities, t.addAuthorities,
 	}
 	for _, step := range steps {
@@ -175,7 +179,7 @@ func (t *trustChanges) apply(ctx context.Context, p *attest.TrustPolicy, now tim
 			return err
 		}
 	}
-	return t.takeTrustedRoot(ctx, p)
+	return nil
 }
 
 func (t *trustChanges) addRoots(ctx context.Context, p *attest.TrustPolicy) error {
@@ -268,7 +272,7 @@ func withdraw(p attest.Product, role attest.Role, name string) bool {
 	return len(left) < before
 }
 
-// endSigners ends the windows of keys that have no end yet.
+// endSigners ends the windows of keys and identities that have no end yet.
 func (t *trustChanges) endSigners(p *attest.TrustPolicy, now time.Time) error {
 	for _, s := range t.until {
 		name, text, err := shell.Pair(s, "NAME=TIME")
@@ -288,6 +292,11 @@ func (t *trustChanges) endSigners(p *attest.TrustPolicy, now time.Time) error {
 		for j := range p.Signers[i].Keys {
 			if p.Signers[i].Keys[j].ValidUntil.IsZero() {
 				p.Signers[i].Keys[j].ValidUntil = end.UTC()
+			}
+		}
+		for j := range p.Signers[i].Identities {
+			if p.Signers[i].Identities[j].ValidUntil.IsZero() {
+				p.Signers[i].Identities[j].ValidUntil = end.UTC()
 			}
 		}
 	}
