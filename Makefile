@@ -19,6 +19,7 @@ LATER_AREAS := build host ledger
 CLIENTS := bin/oras bin/crane bin/regctl bin/cosign
 VERIFIERS := bin/oras bin/cosign bin/sigstore-go-verification test/e2e/npm/node_modules
 PEERS := test/peers
+PKCS11 := cmd/sigstore-kms-pkcs11
 
 .PHONY: help
 help: ## list the targets
@@ -31,10 +32,16 @@ demo: setup build bin/oras ## publish, gate, pull and query on this machine, wit
 .PHONY: test
 test: setup build ## run every test; says what was skipped, and a skip fails when CI=true
 	go test -json -timeout 14m ./... | go run ./test/report
+	cd test/wycheproof && go test -json ./... | (cd $(CURDIR) && go run ./test/report)
+	cd $(PKCS11) && CGO_ENABLED=1 go test -json ./... | (cd $(CURDIR) && go run ./test/report)
 
 .PHONY: build
 build: ## build the four programs, static, into bin/
 	go build $(GOFLAGS_BUILD) -o bin/ ./cmd/...
+
+.PHONY: pkcs11
+pkcs11: setup ## build bin/sigstore-kms-pkcs11, which signs with keys on PKCS 11 tokens (needs cgo)
+	cd $(PKCS11) && CGO_ENABLED=1 go build -buildvcs=false -ldflags '-s -w' -o ../../bin/sigstore-kms-pkcs11 .
 
 .PHONY: check
 check: bin/staticcheck ## gofmt, vet, staticcheck, go.mod files, architecture test, docs test
@@ -44,6 +51,8 @@ check: bin/staticcheck ## gofmt, vet, staticcheck, go.mod files, architecture te
 	cd test/conformance && go vet ./... && go test ./...
 	cd $(PEERS) && go vet ./... && go test -count=1 ./...
 	cd test/s3 && go vet ./...
+	cd test/wycheproof && go vet ./...
+	cd $(PKCS11) && CGO_ENABLED=1 go vet ./...
 	scripts/modules
 	bin/staticcheck ./...
 	go test -count=1 ./test/arch

@@ -15,7 +15,7 @@ import (
 	"github.com/patchfit/patchfit/internal/strictjson"
 )
 
-// A Bundle is a Sigstore bundle v0.3 with a public key's signature, parsed.
+// A Bundle is a Sigstore bundle v0.3 by a key or a certificate, parsed.
 // Nothing in it is verified, and of what surrounds the envelope only what
 // package verify returns may be shown or indexed: the log index, the log entry
 // and the hint here are whatever the sender wrote.
@@ -23,31 +23,37 @@ type Bundle struct {
 	Raw       []byte // as it came
 	Envelope  *Envelope
 	Statement *Statement
-	KeyHint   string         // where to look for the key, a claim
-	Sigstore  *bundle.Bundle // the same bundle for sigstore-go's verifier
+	KeyHint   string // where to look for the key, a claim; "" with a certificate
+	// Certificate is whose key signed, it says; nil with a key.
+	Certificate *Certificate
+	Sigstore    *bundle.Bundle // the same bundle for sigstore-go's verifier
 }
 
 // NewBundle puts together a bundle: envelope is a DSSE envelope of an in-toto
-// statement with one signature, by k; entry the log's answer for it; timestamp
+// statement with one signature, by c; entry the log's answer for it; timestamp
 // the DER of an RFC 3161 response over the signature. The key id of the
 // envelope is left out, because Sigstore verifiers skip ids of other schemes.
-func NewBundle(envelope []byte, k *PublicKey, entry *rekor.TransparencyLogEntry, timestamp []byte) ([]byte, error) {
+func NewBundle(envelope []byte, c Credential, entry *rekor.TransparencyLogEntry, timestamp []byte) ([]byte, error) {
 	e, err := ParseEnvelope(envelope, PayloadType)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}
-	if err := e.Verify(k); err != nil {
+	if err := e.Verify(keyOf(c)); err != nil {
 		return nil, err
 	}
-	raw, err := protojson.Marshal(&protobundle.Bundle{
-		MediaType: ArtifactBundle,
-		VerificationMaterial: &protobundle.VerificationMaterial{
-			Content:     &protobundle.VerificationMaterial_PublicKey{PublicKey: &protocommon.PublicKeyIdentifier{Hint: k.Hint()}},
-			TlogEntries: []*rekor.TransparencyLogEntry{entry},
-			TimestampVerificationData: &protobundle.TimestampVerificationData{
-				Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: timestamp}},
-			},
+	material := &protobundle.VerificationMaterial{
+		TlogEntries: []*rekor.TransparencyLogEntry{entry},
+		TimestampVerificationData: &protobundle.TimestampVerificationData{
+			Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: timestamp}},
 		},
+	}
+	if cert, ok := c.(*Certificate); ok {
+		material.Content = &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: cert.DER()}}
+	} else {
+		material.Content = &protobundle.VerificationMaterial_PublicKey{PublicKey: &protocommon.PublicKeyIdentifier{Hint: keyOf(c).Hint()}}
+	}
+	raw, err := protojson.Marshal(&protobundle.Bundle{
+		MediaType: ArtifactBundle, VerificationMaterial: material,
 		Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: withoutKeyIDs(protoEnvelope(e))},
 	})
 	if err != nil {
@@ -79,9 +85,9 @@ func withoutKeyIDs(p *protodsse.Envelope) *protodsse.Envelope {
 }
 
 // ParseBundle reads a bundle of at most [MaxBundle] bytes: exactly v0.3, a
-// public key hint, an in-toto envelope with one signature, one hashedrekord
+// public key hint or a certificate, an in-toto envelope with one signature, one hashedrekord
 // 0.0.2 log entry with an inclusion proof that repeats its checkpoint, and at
-// least one RFC 3161 timestamp. Certificates are not read by this version.
+// least one RFC 3161 timestamp.
 func ParseBundle(b []byte) (*Bundle, error) {
 	var w wireBundle
 	if err := strictjson.Unmarshal(b, MaxBundle, &w); err != nil {
@@ -105,10 +111,15 @@ func ParseBundle(b []byte) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sigstore bundle: %w", err)
 	}
-	return &Bundle{
-		Raw: bytes.Clone(b), Envelope: e, Statement: s,
-		KeyHint: w.Material.PublicKey.Hint, Sigstore: sb,
-	}, nil
+	parsed := &Bundle{Raw: bytes.Clone(b), Envelope: e, Statement: s, Sigstore: sb}
+	if w.Material.Certificate == nil {
+		parsed.KeyHint = w.Material.PublicKey.Hint
+		return parsed, nil
+	}
+	if parsed.Certificate, err = ParseCertificate(checkedBase64(w.Material.Certificate.RawBytes)); err != nil {
+		return nil, spot("/verificationMaterial/certificate/rawBytes").errorf("%v", err)
+	}
+	return parsed, nil
 }
 
 // isDER reports whether b is one DER sequence and nothing else.

@@ -28,13 +28,21 @@ type wireBundle struct {
 }
 
 type wireMaterial struct {
-	PublicKey struct {
-		Hint string `json:"hint,omitzero"`
-	} `json:"publicKey"`
-	TlogEntries []wireEntry `json:"tlogEntries"`
+	// Exactly one of these says who signed.
+	PublicKey   *wireHint        `json:"publicKey,omitzero"`
+	Certificate *wireCertificate `json:"certificate,omitzero"`
+	TlogEntries []wireEntry      `json:"tlogEntries"`
 	Timestamps  struct {
 		RFC3161 []wireTimestamp `json:"rfc3161Timestamps"`
 	} `json:"timestampVerificationData"`
+}
+
+type wireHint struct {
+	Hint string `json:"hint,omitzero"`
+}
+
+type wireCertificate struct {
+	RawBytes string `json:"rawBytes"`
 }
 
 type wireTimestamp struct {
@@ -87,10 +95,27 @@ func (w *wireBundle) check() error {
 	}
 	return cmp.Or(
 		spot("/mediaType").oneOf(w.MediaType, ArtifactBundle),
-		checkHint("/verificationMaterial/publicKey/hint", w.Material.PublicKey.Hint),
+		w.Material.checkSigner("/verificationMaterial"),
 		w.Material.TlogEntries[0].check(entries.index(0)),
 		each(times, w.Material.Timestamps.RFC3161, checkTimestamp),
 	)
+}
+
+// checkSigner asks for a key or a certificate. A chain is refused, as Sigstore
+// does in v0.3: intermediate certificates are the trust policy's to name.
+func (m *wireMaterial) checkSigner(at spot) error {
+	switch {
+	case m.PublicKey != nil && m.Certificate != nil:
+		return at.member("certificate").errorf("there is a public key too: one of them signed")
+	case m.PublicKey != nil:
+		return checkHint(at.member("publicKey").member("hint"), m.PublicKey.Hint)
+	case m.Certificate == nil:
+		return at.member("publicKey").errorf("missing")
+	}
+	if _, err := decodeBase64(m.Certificate.RawBytes); err != nil {
+		return at.member("certificate").member("rawBytes").errorf("%v", err)
+	}
+	return nil
 }
 
 func checkHint(at spot, hint string) error {
@@ -171,13 +196,16 @@ func (w *wireBundle) proto(e *Envelope) *protobundle.Bundle {
 	for _, t := range w.Material.Timestamps.RFC3161 {
 		times.Rfc3161Timestamps = append(times.Rfc3161Timestamps, &protocommon.RFC3161SignedTimestamp{SignedTimestamp: checkedBase64(t.SignedTimestamp)})
 	}
+	material := &protobundle.VerificationMaterial{
+		TlogEntries: []*rekor.TransparencyLogEntry{w.Material.TlogEntries[0].proto()}, TimestampVerificationData: times,
+	}
+	if c := w.Material.Certificate; c != nil {
+		material.Content = &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: checkedBase64(c.RawBytes)}}
+	} else {
+		material.Content = &protobundle.VerificationMaterial_PublicKey{PublicKey: &protocommon.PublicKeyIdentifier{Hint: w.Material.PublicKey.Hint}}
+	}
 	return &protobundle.Bundle{
-		MediaType: w.MediaType,
-		VerificationMaterial: &protobundle.VerificationMaterial{
-			Content:                   &protobundle.VerificationMaterial_PublicKey{PublicKey: &protocommon.PublicKeyIdentifier{Hint: w.Material.PublicKey.Hint}},
-			TlogEntries:               []*rekor.TransparencyLogEntry{w.Material.TlogEntries[0].proto()},
-			TimestampVerificationData: times,
-		},
+		MediaType: w.MediaType, VerificationMaterial: material,
 		Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: protoEnvelope(e)},
 	}
 }

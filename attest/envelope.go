@@ -2,9 +2,7 @@ package attest
 
 import (
 	"bytes"
-	"crypto"
 	"encoding/base64"
-	"errors"
 	"fmt"
 
 	securedsse "github.com/secure-systems-lab/go-securesystemslib/dsse"
@@ -26,7 +24,7 @@ type Envelope struct {
 // A Signature is one signature of an envelope.
 type Signature struct {
 	KeyID string // a hint nobody signed: the hex of a key's ID, or ""
-	Sig   []byte // ASN.1 DER of an ECDSA signature over the PAE's sha256
+	Sig   []byte // over the PAE's sha256: ASN.1 DER of ECDSA, or RSA PKCS #1 v1.5
 }
 
 type wireEnvelope struct {
@@ -41,7 +39,7 @@ type wireSignature struct {
 }
 
 // SignEnvelope returns a DSSE envelope, as JSON, in which s signs payload and
-// its type. s signs with ECDSA P-256 and sha256.
+// its type. s signs with ECDSA P-256 or RSA PKCS #1 v1.5, and sha256.
 func SignEnvelope(payloadType string, payload []byte, s signature.Signer) ([]byte, error) {
 	sig, err := sign(payloadType, payload, s)
 	if err != nil {
@@ -168,15 +166,11 @@ func (e *Envelope) PAE() []byte { return securedsse.PAE(e.PayloadType, e.Payload
 // are hints and are not looked at.
 func (e *Envelope) Verify(k *PublicKey) error {
 	if k == nil || k.key == nil {
-		return errors.New("no key to verify with")
-	}
-	v, err := signature.LoadECDSAVerifier(k.key, crypto.SHA256)
-	if err != nil {
-		return fmt.Errorf("key %s: %w", k.ID(), err)
+		return errNoKey
 	}
 	pae := e.PAE()
 	for _, s := range e.Signatures {
-		if v.VerifySignature(bytes.NewReader(s.Sig), bytes.NewReader(pae)) == nil {
+		if k.Verify(pae, s.Sig) == nil {
 			return nil
 		}
 	}

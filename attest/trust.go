@@ -43,18 +43,33 @@ type TUFRoot struct {
 // is what an agent pins (RootsDigest).
 type Roots struct {
 	Threshold int      `json:"threshold"`
-	Keys      []string `json:"keys"` // SPKI DER, standard base64; ECDSA P-256; no duplicates
+	Keys      []string `json:"keys"` // SPKI DER, standard base64; no duplicates
 }
 
-// A Signer is one named principal and its keys with their windows.
+// A Signer is one named principal: its keys, and its names in certificates,
+// each with its window. It has at least one of either.
 type Signer struct {
-	Name string      `json:"name"`
-	Keys []SignerKey `json:"keys"`
+	Name       string           `json:"name"`
+	Keys       []SignerKey      `json:"keys"`
+	Identities []SignerIdentity `json:"identities,omitzero"`
 }
 
 // A SignerKey counts for statements whose timestamp lies in [ValidFrom, ValidUntil).
 type SignerKey struct {
-	Key        string    `json:"key"` // SPKI DER, standard base64; ECDSA P-256
+	Key        string    `json:"key"` // SPKI DER, standard base64
+	ValidFrom  time.Time `json:"validFrom"`
+	ValidUntil time.Time `json:"validUntil,omitzero"` // zero: no end set
+}
+
+// A SignerIdentity is a name in certificates of one authority. It counts for
+// statements whose timestamp lies in [ValidFrom, ValidUntil) and in the validity
+// of every certificate of the chain.
+type SignerIdentity struct {
+	SAN    string `json:"san"`             // a URI or an email address, exactly
+	Issuer string `json:"issuer,omitzero"` // of the token the authority saw, exactly; "": the certificate names none
+	// CA is the sha256 of the root certificate's DER, of an authority in
+	// TrustedRoot.
+	CA         Digest    `json:"ca"`
 	ValidFrom  time.Time `json:"validFrom"`
 	ValidUntil time.Time `json:"validUntil,omitzero"` // zero: no end set
 }

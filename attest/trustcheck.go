@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
 )
@@ -26,6 +27,7 @@ func (p *TrustPolicy) check(at spot) error {
 		checkSigners(at.member("signers"), p.Signers),
 		checkProducts(at.member("products"), p.Products, names),
 		checkTrustedRoot(at.member("trustedRoot"), p.TrustedRoot),
+		checkIdentities(at.member("signers"), p),
 		checkLogPolicy(at.member("logPolicy"), p.LogPolicy),
 		p.TUF.check(at.member("tuf")),
 	)
@@ -78,8 +80,11 @@ func checkSigners(at spot, list []Signer) error {
 		if err := at.member("name").line(s.Name); err != nil {
 			return err
 		}
-		if len(s.Keys) == 0 {
-			return at.member("keys").errorf("signer %q has no key", s.Name)
+		if s.Identities != nil && len(s.Identities) == 0 {
+			return at.member("identities").errorf("an empty list is left out")
+		}
+		if len(s.Keys) == 0 && len(s.Identities) == 0 {
+			return at.member("keys").errorf("signer %q has no key and no identity", s.Name)
 		}
 		for j, k := range s.Keys {
 			at := at.member("keys").index(j)
@@ -96,14 +101,19 @@ func checkSigners(at spot, list []Signer) error {
 }
 
 func (k SignerKey) check(at spot) error {
-	if !k.ValidUntil.IsZero() && !k.ValidFrom.Before(k.ValidUntil) {
-		return at.member("validUntil").errorf("does not come after validFrom")
-	}
 	return cmp.Or(
+		checkWindow(at, k.ValidFrom, k.ValidUntil),
 		checkKey(at.member("key"), k.Key),
 		at.member("validFrom").time(k.ValidFrom),
 		optional(k.ValidUntil, at.member("validUntil").time),
 	)
+}
+
+func checkWindow(at spot, from, until time.Time) error {
+	if !until.IsZero() && !from.Before(until) {
+		return at.member("validUntil").errorf("does not come after validFrom")
+	}
+	return nil
 }
 
 func checkProducts(at spot, list []Product, signers map[string]bool) error {

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"os"
 	"strings"
 	"testing"
 
@@ -100,7 +101,13 @@ func keyVectors(t *testing.T) []vector {
 		vec("trailing-der", "public key is not the DER of a SubjectPublicKeyInfo (RFC 5280)", block("PUBLIC KEY", append(k.DER(), 0))),
 		vec("ed25519", "Ed25519 keys cannot sign here: the log takes only Ed25519ph (Rekor v2) and envelope verifiers know only pure Ed25519, so no signature satisfies both; make an ECDSA P-256 key", block("PUBLIC KEY", spki(t, logKey().Public()))),
 		vec("p384", "ECDSA key is not on P-256: stock verifiers check other curves only with special flags; make a P-256 key", block("PUBLIC KEY", spki(t, p384(t)))),
-		vec("rsa", "RSA keys are not taken by this version; make an ECDSA P-256 key", block("PUBLIC KEY", spki(t, rsaKey()))),
+		vec("rsa-2048", accepted, block("PUBLIC KEY", spki(t, rsaKey()))),
+		vec("rsa-3072", accepted, block("PUBLIC KEY", spki(t, rsaOf(3072, 65537)))),
+		vec("rsa-4096", accepted, block("PUBLIC KEY", spki(t, rsaOf(4096, 65537)))),
+		vec("rsa-exponent-3", accepted, block("PUBLIC KEY", spki(t, rsaOf(2048, 3)))),
+		vec("rsa-1024", "RSA key has 1024 bits; keys of 2048, 3072 and 4096 bits are taken, as in Rekor v2", block("PUBLIC KEY", spki(t, rsaOf(1024, 65537)))),
+		vec("rsa-2047", "RSA key has 2047 bits; keys of 2048, 3072 and 4096 bits are taken, as in Rekor v2", block("PUBLIC KEY", spki(t, rsaOf(2047, 65537)))),
+		vec("rsa-private", "this is a private key; the public key that belongs to it is asked for", string(rsaPEM(t))),
 		dig("good", accepted, "sha256:"+hex),
 		dig("sha512", `digest "sha512:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881" is not sha256: and 64 lower-case hex digits`, "sha512:"+hex),
 		dig("no-algorithm", `digest "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881" is not sha256: and 64 lower-case hex digits`, hex),
@@ -131,6 +138,24 @@ func p384(t *testing.T) *ecdsa.PublicKey {
 		t.Fatal(err)
 	}
 	return &k.PublicKey
+}
+
+func rsaPEM(t testing.TB) []byte {
+	b, err := os.ReadFile("testdata/rsa-2048.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// rsaPrivate is a key of these tests alone: one that is made is never the same.
+func rsaPrivate(t testing.TB) *rsa.PrivateKey {
+	block, _ := pem.Decode(rsaPEM(t))
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.(*rsa.PrivateKey)
 }
 
 // rsaKey has the form of an RSA key; nobody knows its factors.

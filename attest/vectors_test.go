@@ -51,6 +51,8 @@ func (v vector) read() error {
 		_, err = attest.OpenTrustPolicy(v.data, attest.Digest(v.roots))
 	case "public-key":
 		_, err = attest.ParsePublicKeyPEM(v.data)
+	case "certificate":
+		_, err = attest.ParseCertificatePEM(v.data)
 	case "digest":
 		_, err = attest.ParseDigest(string(v.data))
 	default:
@@ -103,6 +105,7 @@ func TestVectors(t *testing.T) {
 	made := byName(t, slices.Concat(
 		environmentVectors(t), statementVectors(t), predicateVectors(t), provenanceVectors(t),
 		envelopeVectors(t), bundleVectors(t), policyVectors(t), signedPolicyVectors(t), keyVectors(t),
+		certificateVectors(t), identityVectors(t),
 	))
 	if *update {
 		writeVectors(t, made)

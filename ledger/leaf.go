@@ -24,36 +24,43 @@ const (
 // MaxEntry is the largest leaf of a log, in bytes (C2SP tlog-tiles).
 const MaxEntry = 1<<16 - 1
 
-// keyDetails names, in leaves, the one kind of key that is taken.
-const keyDetails = protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256
-
 // Leaf returns the request that logs e: the sha256 of its PAE, its one
-// signature, and key, whose signature it must be. docs/spec/log.md, "Leaves".
-func Leaf(e *attest.Envelope, key *attest.PublicKey) (*pb.HashedRekordRequestV002, error) {
+// signature, and whose signature it must be. docs/spec/log.md, "Leaves".
+func Leaf(e *attest.Envelope, by attest.Credential) (*pb.HashedRekordRequestV002, error) {
 	if n := len(e.Signatures); n != 1 {
 		return nil, fmt.Errorf("envelope has %d signatures, a log entry has 1", n)
 	}
+	if by == nil {
+		return nil, errNobody
+	}
+	key := by.SigningKey()
 	if err := e.Verify(key); err != nil {
 		return nil, err
 	}
+	v := &pb.Verifier{KeyDetails: key.Details()}
+	if cert, ok := by.(*attest.Certificate); ok {
+		v.Verifier = &pb.Verifier_X509Certificate{X509Certificate: &protocommon.X509Certificate{RawBytes: cert.DER()}}
+	} else {
+		v.Verifier = &pb.Verifier_PublicKey{PublicKey: &pb.PublicKey{RawBytes: key.DER()}}
+	}
 	return &pb.HashedRekordRequestV002{
-		Digest: attest.DigestOf(e.PAE()).Sum(),
-		Signature: &pb.Signature{
-			Content: e.Signatures[0].Sig,
-			Verifier: &pb.Verifier{
-				Verifier:   &pb.Verifier_PublicKey{PublicKey: &pb.PublicKey{RawBytes: key.DER()}},
-				KeyDetails: keyDetails,
-			},
-		},
+		Digest:    attest.DigestOf(e.PAE()).Sum(),
+		Signature: &pb.Signature{Content: e.Signatures[0].Sig, Verifier: v},
 	}, nil
 }
 
-// LeafKey returns the key req says it is signed by. Whether it is, [LeafBody]
-// finds out.
-func LeafKey(req *pb.HashedRekordRequestV002) (*attest.PublicKey, error) {
+var errNobody = errors.New("log entry without a key or a certificate")
+
+// LeafSigner returns the key or the certificate req says it is signed by.
+// Whether it is, [LeafBody] finds out.
+func LeafSigner(req *pb.HashedRekordRequestV002) (attest.Credential, error) {
 	v := req.GetSignature().GetVerifier()
-	if v.GetX509Certificate() != nil {
-		return nil, errors.New("signature.verifier.x509Certificate: certificates are not taken by this version; sign with a key and send signature.verifier.publicKey")
+	if c := v.GetX509Certificate(); c != nil {
+		cert, err := attest.ParseCertificate(c.GetRawBytes())
+		if err != nil {
+			return nil, fmt.Errorf("signature.verifier.x509Certificate: %w", err)
+		}
+		return cert, nil
 	}
 	if v.GetPublicKey() == nil {
 		return nil, errors.New("signature.verifier.publicKey: missing")
@@ -72,28 +79,35 @@ func publicKey(der []byte) (*attest.PublicKey, error) {
 // LeafBody returns the leaf req asks for, after checking that its signature is
 // by its key over its digest: what Rekor calls the canonicalized body.
 func LeafBody(req *pb.HashedRekordRequestV002) ([]byte, error) {
-	key, err := LeafKey(req)
+	by, err := LeafSigner(req)
 	if err != nil {
 		return nil, err
 	}
-	algorithms, err := signature.NewAlgorithmRegistryConfig([]protocommon.PublicKeyDetails{keyDetails})
+	key := by.SigningKey()
+	if got := req.GetSignature().GetVerifier().GetKeyDetails(); got != key.Details() {
+		return nil, fmt.Errorf("signature.verifier.keyDetails: %s, the key is of kind %s", got, key.Details())
+	}
+	algorithms, err := signature.NewAlgorithmRegistryConfig([]protocommon.PublicKeyDetails{key.Details()})
 	if err != nil {
 		return nil, fmt.Errorf("listing the algorithms: %w", err)
 	}
 	if _, err := hashedrekord.ToLogEntry(req, algorithms); err != nil {
 		return nil, err
 	}
-	return entryBody(Entry{attest.DigestFromSum(req.GetDigest()), req.GetSignature().GetContent(), key})
+	return entryBody(newEntry(attest.DigestFromSum(req.GetDigest()), req.GetSignature().GetContent(), by))
 }
 
-// EntryBody returns the leaf by which e, signed once and by key, stands in a
+// EntryBody returns the leaf by which e, signed once and so, stands in a
 // log. Verifiers compare it with the body a bundle carries, which nobody else
 // looks at. It does not check the signature.
-func EntryBody(e *attest.Envelope, key *attest.PublicKey) ([]byte, error) {
+func EntryBody(e *attest.Envelope, by attest.Credential) ([]byte, error) {
 	if n := len(e.Signatures); n != 1 {
 		return nil, fmt.Errorf("envelope has %d signatures, a log entry has 1", n)
 	}
-	return entryBody(Entry{attest.DigestOf(e.PAE()), e.Signatures[0].Sig, key})
+	if by == nil {
+		return nil, errNobody
+	}
+	return entryBody(newEntry(attest.DigestOf(e.PAE()), e.Signatures[0].Sig, by))
 }
 
 // EntryHash returns the hash of a leaf in the tree (RFC 6962, section 2.1).
@@ -103,8 +117,15 @@ func EntryHash(body []byte) []byte { return rfc6962.DefaultHasher.HashLeaf(body)
 // in the ledger store, if it was signed for this server.
 type Entry struct {
 	Digest    attest.Digest // sha256 of the envelope's PAE
-	Signature []byte        // ASN.1 DER of an ECDSA signature over Digest
+	Signature []byte        // over Digest, by Key
 	Key       *attest.PublicKey
+	// Certificate is whose key it is; nil where the leaf has the key alone.
+	Certificate *attest.Certificate
+}
+
+func newEntry(digest attest.Digest, sig []byte, by attest.Credential) Entry {
+	cert, _ := by.(*attest.Certificate)
+	return Entry{digest, sig, by.SigningKey(), cert}
 }
 
 // ParseEntry reads a leaf that has the one form [LeafBody] writes. It does not
@@ -118,19 +139,19 @@ func ParseEntry(body []byte) (*Entry, error) {
 	if len(r.Data.Digest) != 32 {
 		return nil, strictjson.Errorf("/spec/hashedRekordV002/data/digest", "%d bytes, want the 32 of a sha256", len(r.Data.Digest))
 	}
-	key, err := publicKey(r.Signature.Verifier.PublicKey.RawBytes)
+	by, err := r.Signature.Verifier.read()
 	if err != nil {
-		return nil, strictjson.Errorf("/spec/hashedRekordV002/signature/verifier/publicKey/rawBytes", "%v", err)
+		return nil, err
 	}
-	e := &Entry{attest.DigestFromSum(r.Data.Digest), r.Signature.Content, key}
-	again, err := entryBody(*e)
+	e := newEntry(attest.DigestFromSum(r.Data.Digest), r.Signature.Content, by)
+	again, err := entryBody(e)
 	if err != nil {
 		return nil, err
 	}
 	if string(again) != string(body) {
 		return nil, strictjson.Errorf("", "not a %s %s leaf in its one form", EntryKind, EntryVersion)
 	}
-	return e, nil
+	return &e, nil
 }
 
 // A wireEntry is a leaf's JSON (rekor-tiles, api/proto, Entry).
@@ -154,23 +175,51 @@ type wireRekord struct {
 }
 
 type wireVerifier struct {
-	KeyDetails string `json:"keyDetails"`
-	PublicKey  struct {
-		RawBytes []byte `json:"rawBytes"`
-	} `json:"publicKey"`
+	KeyDetails  string   `json:"keyDetails"`
+	PublicKey   *wireDER `json:"publicKey,omitzero"`
+	Certificate *wireDER `json:"x509Certificate,omitzero"`
+}
+
+type wireDER struct {
+	RawBytes []byte `json:"rawBytes"`
+}
+
+// read returns who signed; that there is but one of them, and that its kind is
+// the one named, shows when the leaf is written again.
+func (v *wireVerifier) read() (attest.Credential, error) {
+	const at = "/spec/hashedRekordV002/signature/verifier"
+	switch {
+	case v.Certificate != nil:
+		cert, err := attest.ParseCertificate(v.Certificate.RawBytes)
+		if err != nil {
+			return nil, strictjson.Errorf(at+"/x509Certificate/rawBytes", "%v", err)
+		}
+		return cert, nil
+	case v.PublicKey != nil:
+		key, err := publicKey(v.PublicKey.RawBytes)
+		if err != nil {
+			return nil, strictjson.Errorf(at+"/publicKey/rawBytes", "%v", err)
+		}
+		return key, nil
+	}
+	return nil, strictjson.Errorf(at+"/publicKey", "missing")
 }
 
 // entryBody writes what the log hashes: canonical JSON (RFC 8785).
 func entryBody(e Entry) ([]byte, error) {
 	if e.Key == nil {
-		return nil, errors.New("log entry without a key")
+		return nil, errNobody
 	}
 	w := wireEntry{APIVersion: EntryVersion, Kind: EntryKind}
 	r := &w.Spec.HashedRekord
 	r.Data.Algorithm, r.Data.Digest = protocommon.HashAlgorithm_SHA2_256.String(), e.Digest.Sum()
 	r.Signature.Content = e.Signature
-	r.Signature.Verifier.KeyDetails = keyDetails.String()
-	r.Signature.Verifier.PublicKey.RawBytes = e.Key.DER()
+	r.Signature.Verifier.KeyDetails = e.Key.Details().String()
+	if e.Certificate != nil {
+		r.Signature.Verifier.Certificate = &wireDER{e.Certificate.DER()}
+	} else {
+		r.Signature.Verifier.PublicKey = &wireDER{e.Key.DER()}
+	}
 	b, err := strictjson.Canonical(w)
 	if err != nil {
 		return nil, fmt.Errorf("writing the log entry: %w", err)

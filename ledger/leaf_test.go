@@ -6,10 +6,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	"github.com/sigstore/rekor-tiles/v2/pkg/types/hashedrekord"
 	"github.com/sigstore/sigstore/pkg/signature"
 
@@ -23,6 +25,11 @@ func signed(t testing.TB) (*attest.Envelope, *attest.PublicKey, signature.Signer
 	if err != nil {
 		t.Fatal(err)
 	}
+	return signedBy(t, k)
+}
+
+func signedBy(t testing.TB, k crypto.Signer) (*attest.Envelope, *attest.PublicKey, signature.Signer) {
+	t.Helper()
 	s, err := signature.LoadSigner(k, crypto.SHA256)
 	if err != nil {
 		t.Fatal(err)
@@ -49,8 +56,22 @@ func envelope(t testing.TB, s signature.Signer) *attest.Envelope {
 
 // TestLeafIsRekors holds our leaf to the one rekor-tiles makes.
 func TestLeafIsRekors(t *testing.T) {
-	for range 50 { // base64 has its own traps
+	small, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large, err := rsa.GenerateKey(rand.Reader, 3072)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 { // base64 has its own traps
 		e, key, _ := signed(t)
+		switch i {
+		case 0:
+			e, key, _ = signedBy(t, small)
+		case 1:
+			e, key, _ = signedBy(t, large)
+		}
 		req, err := ledger.Leaf(e, key)
 		if err != nil {
 			t.Fatal(err)
@@ -103,6 +124,11 @@ func TestLeafRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Signature.Verifier.KeyDetails = protocommon.PublicKeyDetails_PKIX_RSA_PKCS1V15_2048_SHA256
+	if _, err := ledger.LeafBody(req); err == nil || !strings.Contains(err.Error(), "the key is of kind PKIX_ECDSA_P256_SHA_256") {
+		t.Errorf("a leaf that names another kind of key: %v", err)
+	}
+	req.Signature.Verifier.KeyDetails = protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256
 	req.Signature.Content = envelope(t, so).Signatures[0].Sig
 	if _, err := ledger.LeafBody(req); err == nil {
 		t.Error("a leaf with another's signature")
@@ -148,11 +174,24 @@ func TestParseEntry(t *testing.T) {
 	}
 }
 
+func rsaKey(t testing.TB) *attest.PublicKey {
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, pub, _ := signedBy(t, k)
+	return pub
+}
+
 // FuzzParseEntry: what is read is written as it was.
 func FuzzParseEntry(f *testing.F) {
 	e, key, _ := signed(f)
 	body, err := ledger.EntryBody(e, key)
 	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(body)
+	if body, err = ledger.EntryBody(e, rsaKey(f)); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(body)

@@ -34,7 +34,7 @@ const operator = "patchfit"
 // that names logs and timestamp authorities: what cosign and sigstore-go need
 // to verify bundles offline. Each chain of a timestamp authority begins with
 // its own certificate and ends with a self-signed one. The file names no
-// certificate authority: signers are known by their keys.
+// certificate authority; see [WithAuthority].
 func TrustedRoot(logs []LogKey, chains ...[]*x509.Certificate) ([]byte, error) {
 	tlogs := make(map[string]*root.TransparencyLog, len(logs))
 	for _, k := range logs {
@@ -53,6 +53,36 @@ func TrustedRoot(logs []LogKey, chains ...[]*x509.Certificate) ([]byte, error) {
 		tsas = append(tsas, a)
 	}
 	r, err := root.NewTrustedRoot(root.TrustedRootMediaType01, nil, nil, tsas, tlogs)
+	if err != nil {
+		return nil, fmt.Errorf("making the trusted root: %w", err)
+	}
+	return canonical(r)
+}
+
+// WithAuthority returns trustedRoot, in canonical form, with a certificate
+// authority whose word counts from start until end; a zero end is none. Its
+// chain begins with what issues and ends with the root. One that is there stays
+// as it is.
+func WithAuthority(trustedRoot []byte, chain []*x509.Certificate, start, end time.Time) ([]byte, error) {
+	if len(chain) == 0 {
+		return nil, errors.New("certificate authority without a certificate")
+	}
+	r, err := root.NewTrustedRootFromJSON(trustedRoot)
+	if err != nil {
+		return nil, fmt.Errorf("reading the trusted root: %w", err)
+	}
+	last := len(chain) - 1
+	cas := r.FulcioCertificateAuthorities()
+	there := slices.ContainsFunc(cas, func(ca root.CertificateAuthority) bool {
+		f, ok := ca.(*root.FulcioCertificateAuthority)
+		return ok && f.Root.Equal(chain[last]) && slices.EqualFunc(f.Intermediates, chain[:last], (*x509.Certificate).Equal)
+	})
+	if !there {
+		cas = append(cas, &root.FulcioCertificateAuthority{
+			Root: chain[last], Intermediates: chain[:last], ValidityPeriodStart: start.UTC(), ValidityPeriodEnd: end,
+		})
+	}
+	r, err = root.NewTrustedRoot(root.TrustedRootMediaType01, cas, r.CTLogs(), r.TimestampingAuthorities(), r.RekorLogs())
 	if err != nil {
 		return nil, fmt.Errorf("making the trusted root: %w", err)
 	}

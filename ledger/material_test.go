@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -210,5 +211,48 @@ func TestPrecedes(t *testing.T) {
 		if err := seen.Precedes(c.next); !errors.Is(err, c.want) {
 			t.Errorf("%v: %v, want %v", c.next, err, c.want)
 		}
+	}
+}
+
+func TestWithAuthority(t *testing.T) {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(7), IsCA: true, BasicConstraintsValid: true, NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, k.Public(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, _ := newLog(t, "a.example.org")
+	before, err := ledger.TrustedRoot([]ledger.LogKey{log}, newChain(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	once, err := ledger.WithAuthority(before, []*x509.Certificate{ca}, ca.NotBefore, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice, err := ledger.WithAuthority(once, []*x509.Certificate{ca}, ca.NotBefore, time.Time{})
+	if err != nil || !bytes.Equal(once, twice) {
+		t.Errorf("the same authority again changes the trusted root (%v)", err)
+	}
+	tr, err := root.NewTrustedRootFromJSON(once)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, err := root.NewTrustedRootFromJSON(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(tr.FulcioCertificateAuthorities()) != 1 || len(tr.RekorLogs()) != len(was.RekorLogs()) || len(tr.TimestampingAuthorities()) != len(was.TimestampingAuthorities()) {
+		t.Errorf("trusted root is now %s", once)
+	}
+	if _, err := ledger.WithAuthority(before, nil, time.Now(), time.Time{}); err == nil {
+		t.Error("took an authority without a certificate")
 	}
 }

@@ -68,7 +68,7 @@ func (r revoked) by(d attest.Digest, kinds ...string) *verify.Evidence {
 }
 
 // evidence returns the revocation that voids e: by its payload, its subject,
-// its key, the environment it names or its builder image.
+// its key or identity, the environment it names or its builder image.
 func (r revoked) evidence(e *verify.Evidence) *verify.Evidence {
 	if len(r) == 0 || !e.Proven() {
 		return nil
@@ -77,6 +77,7 @@ func (r revoked) evidence(e *verify.Evidence) *verify.Evidence {
 	return cmp.Or(
 		r.by(e.Payload(), attest.RevokePayload),
 		r.by(e.Signer(), attest.RevokeKey),
+		r.by(e.Key(), attest.RevokeKey),
 		r.by(e.Subject(), attest.RevokeSubject, attest.RevokeBuilder),
 		r.by(environment, attest.RevokeEnvironment),
 		r.by(builder, attest.RevokeBuilder),

@@ -21,7 +21,7 @@ type Trust struct {
 
 type product struct {
 	attest.Product
-	keys map[attest.Digest]*grants // by key id
+	keys map[attest.Digest]*grants // by key id, or by identity
 }
 
 // grants are the times in which one key has each role.
@@ -46,10 +46,10 @@ func (g *grants) in(role attest.Role) *[]window {
 // Unix time, which compare faster than times.
 type window struct{ from, until int64 }
 
-func newWindow(k attest.SignerKey) window {
-	w := window{k.ValidFrom.UnixMicro(), math.MaxInt64}
-	if !k.ValidUntil.IsZero() {
-		w.until = k.ValidUntil.UnixMicro()
+func newWindow(from, until time.Time) window {
+	w := window{from.UnixMicro(), math.MaxInt64}
+	if !until.IsZero() {
+		w.until = until.UnixMicro()
 	}
 	return w
 }
@@ -85,14 +85,24 @@ func (p *product) grant(role attest.Role, s attest.Signer) {
 		if err != nil {
 			continue
 		}
-		g := p.keys[key.ID()]
-		if g == nil {
-			g = new(grants)
-			p.keys[key.ID()] = g
+		p.voice(key.ID(), role, newWindow(k.ValidFrom, k.ValidUntil))
+	}
+	for _, i := range s.Identities {
+		if id, err := i.ID(); err == nil {
+			p.voice(id, role, newWindow(i.ValidFrom, i.ValidUntil))
 		}
-		if windows := g.in(role); windows != nil {
-			*windows = append(*windows, newWindow(k))
-		}
+	}
+}
+
+// voice grants a key or an identity a role in a window.
+func (p *product) voice(id attest.Digest, role attest.Role, w window) {
+	g := p.keys[id]
+	if g == nil {
+		g = new(grants)
+		p.keys[id] = g
+	}
+	if windows := g.in(role); windows != nil {
+		*windows = append(*windows, w)
 	}
 }
 

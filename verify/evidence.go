@@ -18,7 +18,8 @@ type Evidence struct {
 	typ       string
 	subject   attest.Digest
 	file      attest.Digest
-	signer    attest.Digest // of the key's SPKI DER
+	signer    attest.Digest // of the key's SPKI DER, or of the identity
+	key       attest.Digest // of the key's SPKI DER
 	time      time.Time
 	logIndex  int64
 	predicate any // *attest.Provenance, *attest.Base, … by typ
@@ -61,8 +62,13 @@ func (e *Evidence) Subject() attest.Digest { return e.orNothing().subject }
 // subject; zero where the statement has only one.
 func (e *Evidence) File() attest.Digest { return e.orNothing().file }
 
-// Signer returns the sha256 of the signing key's SPKI DER.
+// Signer returns whose voice it is: the sha256 of the signing key's SPKI DER, or
+// of the identity in the certificate (attest.SignerIdentity), whatever its key.
 func (e *Evidence) Signer() attest.Digest { return e.orNothing().signer }
+
+// Key returns the sha256 of the signing key's SPKI DER; where a certificate
+// signed, of the key in it.
+func (e *Evidence) Key() attest.Digest { return e.orNothing().key }
 
 // Time returns the time of the signed timestamp.
 func (e *Evidence) Time() time.Time { return e.orNothing().time }

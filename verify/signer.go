@@ -2,7 +2,6 @@ package verify
 
 import (
 	"bytes"
-	"crypto"
 	"fmt"
 	"time"
 
@@ -69,7 +68,7 @@ func newSigners(p *attest.TrustPolicy, material root.TrustedMaterial) ([]*signer
 }
 
 func newSigner(key *attest.PublicKey) (*signer, error) {
-	v, err := signature.LoadECDSAVerifier(key.ECDSA(), crypto.SHA256)
+	v, err := key.Verifier()
 	if err != nil {
 		return nil, err
 	}
@@ -107,10 +106,10 @@ type oneKey struct {
 func (m oneKey) PublicKeyVerifier(string) (root.TimeConstrainedVerifier, error) { return m.key, nil }
 
 // checkUnsigned asks that the leaf the bundle repeats is the leaf of its
-// envelope and key. sigstore-go rebuilds the leaf and does not look at the
+// envelope and of who signed it. sigstore-go rebuilds the leaf and does not look at the
 // repeated one; whoever shows or indexes it would be told a lie.
-func (s *signer) checkUnsigned(b *attest.Bundle) *Refusal {
-	want, err := ledger.EntryBody(b.Envelope, s.key)
+func checkUnsigned(b *attest.Bundle, by attest.Credential) *Refusal {
+	want, err := ledger.EntryBody(b.Envelope, by)
 	if err != nil {
 		return refuse(NotLogged, "rebuilding the log entry: %v", err)
 	}

@@ -10,13 +10,14 @@
 // What has to hold, all of it, with no switch:
 //
 //   - the bundle parses, in the one form we read (docs/spec/bundle.md);
-//   - its one signature is by a key the trust policy names;
+//   - its one signature is by a key the trust policy names, or by one whose
+//     certificate has a name and an authority the trust policy names;
 //   - its leaf, rebuilt here from envelope and key, is in a log the trust
 //     policy names, and what the bundle says of its leaf is that leaf;
 //   - where the trust policy asks for witnesses, enough of them cosigned the
 //     checkpoint the leaf is proven against;
 //   - a timestamp authority the trust policy names saw the signature inside a
-//     window of the key;
+//     window of the key, or of that name and of every certificate to the root;
 //   - its subjects are the artifact's manifest and, where it has one, the one
 //     file of that manifest.
 //
@@ -52,9 +53,10 @@ type Artifact struct {
 // A Verifier verifies bundles with the keys, logs and timestamp authorities of
 // one trust policy. It is safe for concurrent use.
 type Verifier struct {
-	signers   []*signer
-	hints     map[string]*signer
-	witnesses *quorum.Policy // nil: none are asked for
+	signers    []*signer
+	hints      map[string]*signer
+	identities map[name][]*identity // in certificates
+	witnesses  *quorum.Policy       // nil: none are asked for
 }
 
 // New returns a Verifier for the keys, logs and timestamp authorities p names.
@@ -70,6 +72,9 @@ func New(p *attest.TrustPolicy) (*Verifier, error) {
 		}
 	}
 	if v.signers, err = newSigners(p, material); err != nil {
+		return nil, err
+	}
+	if v.identities, err = newIdentities(p, material); err != nil {
 		return nil, err
 	}
 	for _, s := range v.signers {
@@ -117,11 +122,11 @@ func (v *Verifier) prove(raw []byte) (*Evidence, *attest.Statement, *Refusal) {
 	if refusal := readAlike(b); refusal != nil {
 		return nil, nil, refusal
 	}
-	s, result, refusal := v.signed(b)
+	by, result, refusal := v.signedBy(b)
 	if refusal != nil {
 		return nil, nil, refusal
 	}
-	if refusal := s.checkUnsigned(b); refusal != nil {
+	if refusal := checkUnsigned(b, by.credential); refusal != nil {
 		return nil, nil, refusal
 	}
 	if refusal := v.witnessed(b); refusal != nil {
@@ -135,7 +140,8 @@ func (v *Verifier) prove(raw []byte) (*Evidence, *attest.Statement, *Refusal) {
 		typ:       b.Statement.Type,
 		subject:   b.Statement.Subjects[0].Digest,
 		file:      file(b.Statement),
-		signer:    s.id,
+		signer:    by.id,
+		key:       by.credential.SigningKey().ID(),
 		time:      latest(result.VerifiedTimestamps),
 		logIndex:  b.Sigstore.GetVerificationMaterial().GetTlogEntries()[0].GetLogIndex(),
 		predicate: b.Statement.Predicate,
@@ -171,6 +177,27 @@ func readAlike(b *attest.Bundle) *Refusal {
 // bySigningKey asks sigstore-go for a signature by a key. What the statement
 // is about is asked by about, of the statement as our strict parser read it.
 var bySigningKey = sigstore.NewPolicy(sigstore.WithoutArtifactUnsafe(), sigstore.WithKey())
+
+// A voice is who made a bundle: whom it counts for, and how it says so.
+type voice struct {
+	id         attest.Digest
+	credential attest.Credential
+}
+
+func (v *Verifier) signedBy(b *attest.Bundle) (voice, *sigstore.VerificationResult, *Refusal) {
+	if b.Certificate != nil {
+		n, result, refusal := v.certified(b)
+		if refusal != nil {
+			return voice{}, nil, refusal
+		}
+		return voice{n.id, b.Certificate}, result, nil
+	}
+	s, result, refusal := v.signed(b)
+	if refusal != nil {
+		return voice{}, nil, refusal
+	}
+	return voice{s.id, s.key}, result, nil
+}
 
 // signed finds the key that signed and verifies signature, log and timestamp.
 // The bundle's hint says where to look first; nobody signed it, so every other

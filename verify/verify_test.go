@@ -1,8 +1,11 @@
 package verify_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +96,42 @@ func TestBundleProvesWhatItSays(t *testing.T) {
 	if ev.LogIndex() != 4 || ev.Bundle() != attest.DigestOf(l.good) {
 		t.Errorf("log index %d, bundle %s", ev.LogIndex(), ev.Bundle())
 	}
+}
+
+// TestRSA: a bundle by each size of RSA key proves as much as any other, and a
+// changed one nothing.
+func TestRSA(t *testing.T) {
+	for _, bits := range []int{2048, 3072, 4096} {
+		t.Run(strconv.Itoa(bits), func(t *testing.T) {
+			a := verifytest.New(t)
+			s := a.RSASigner(string(attest.RoleBase), bits)
+			l := &lab{Authority: a, product: a.Product("lib/demo")}
+			l.world = a.World(l.product, "one")
+			l.said, l.verifier = l.world.Said()[2], l.newVerifier(t)
+			good := a.Say(l.said)
+			ev, err := l.verifier.Bundle(good, l.said.About)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ev.Signer() != s.Key.ID() {
+				t.Errorf("signer %s, want %s", ev.Signer(), s.Key.ID())
+			}
+			other := decode(t, a.Say(l.world.Said()[3])) // by the same key
+			_, err = l.verifier.Bundle(edit(t, good, "dsseEnvelope/signatures", at(other, "dsseEnvelope/signatures")), l.said.About)
+			wantRefusal(t, err, verify.BadSignature, "the key the bundle names")
+			details := strings.Replace(string(must(base64.StdEncoding.DecodeString(at(decode(t, good), "verificationMaterial/tlogEntries/0/canonicalizedBody").(string)))),
+				fmt.Sprintf("PKIX_RSA_PKCS1V15_%d_SHA256", bits), "PKIX_ECDSA_P256_SHA_256", 1)
+			_, err = l.verifier.Bundle(edit(t, good, "verificationMaterial/tlogEntries/0/canonicalizedBody", base64.StdEncoding.EncodeToString([]byte(details))), l.said.About)
+			wantRefusal(t, err, verify.NotLogged, "canonicalizedBody")
+		})
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err) // what a test made itself
+	}
+	return v
 }
 
 func TestZeroEvidenceProvesNothing(t *testing.T) {

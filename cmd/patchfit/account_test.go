@@ -84,7 +84,7 @@ func TestIndexIsComparedWithTheLog(t *testing.T) {
 	}
 	s.as(t, "auditor")
 	good := answer[audit.LogAnswer](t, "audit", "verify", "--index").Index
-	signer := must(shell.ReadPublic("signer.pem"))(t).ID()
+	signer := must(shell.ReadPublic(t.Context(), "signer.pem"))(t).ID()
 	if good.Wrong != 0 || good.Statements < 6 || good.Unsealed != 0 || good.Segments == 0 || good.Journal != s.journalPublic.ID() {
 		t.Errorf("%+v", good)
 	}

@@ -59,6 +59,8 @@ func TestGoldenErrors(t *testing.T) {
 		"keygen",
 		"keygen -o key.pem",
 		"keygen --no-such-flag",
+		"keygen --type ed25519 -o new.pem",
+		"keygen --type rsa -o new.pem",
 		"env capture -o x",
 		"env capture -o x -- gcc x.c",
 		"env capture -o x --pack b -- clang x.c",

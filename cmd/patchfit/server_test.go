@@ -106,7 +106,8 @@ func newServer(t *testing.T) *testServer {
 	journalPublic := must(attest.NewPublicKey(journalKey.Public()))(t)
 	s.journalPublic, s.dir = journalPublic, dir
 	log := must(tlog.Open(t.Context(), filepath.Join(dir, "log"), "log.test", logKey, &tlog.Options{
-		Allowed: func(k attest.Digest) bool { return k == journalPublic.ID() || s.state.KnownSigner(k) },
+		Allowed:   func(k attest.Digest) bool { return k == journalPublic.ID() || s.state.KnownSigner(k) },
+		Certified: func(c *attest.Certificate) error { return s.state.Certified(c, time.Now()) },
 	}))(t)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -144,7 +144,7 @@ func (h *house) openLog(ctx context.Context) error {
 			return fmt.Errorf("reading the witnesses: %w", err)
 		}
 	}
-	h.log, err = tlog.Open(ctx, h.path(logDir), h.config.Origin, h.keys.log, &tlog.Options{Allowed: allowed, Logger: h.logger, Witnesses: witnesses})
+	h.log, err = tlog.Open(ctx, h.path(logDir), h.config.Origin, h.keys.log, &tlog.Options{Allowed: allowed, Certified: h.certified, Logger: h.logger, Witnesses: witnesses})
 	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}
@@ -155,6 +155,9 @@ func (h *house) openLog(ctx context.Context) error {
 	})
 	return nil
 }
+
+// certified asks the trust policy in effect about a certificate, now.
+func (h *house) certified(c *attest.Certificate) error { return h.state.Certified(c, time.Now()) }
 
 func (h *house) openJournal() error {
 	signer, err := signature.LoadSigner(h.keys.journal, crypto.SHA256)

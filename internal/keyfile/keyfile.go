@@ -1,6 +1,6 @@
 // Package keyfile keeps private keys and secrets in files.
 //
-// A key is one PEM block, PKCS #8, ECDSA P-256 or Ed25519; a secret is its
+// A key is one PEM block, PKCS #8, ECDSA P-256, RSA or Ed25519; a secret is its
 // hex. Files are made with mode 0600, are durable when the call returns, and
 // are never overwritten: a key that is replaced by accident is lost. A file
 // that others than its owner can read is refused, because whoever could read
@@ -13,6 +13,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
@@ -50,6 +51,21 @@ func CreateEd25519(path string) error {
 	return create(path, k)
 }
 
+// CreateRSA makes a new RSA key of 2048, 3072 or 4096 bits in the file path,
+// which must not exist (fs.ErrExist).
+func CreateRSA(path string, bits int) error {
+	if !rsaSize(bits) {
+		return fmt.Errorf("RSA keys have 2048, 3072 or 4096 bits, not %d", bits)
+	}
+	k, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		return fmt.Errorf("making a key: %w", err)
+	}
+	return create(path, k)
+}
+
+func rsaSize(bits int) bool { return bits == 2048 || bits == 3072 || bits == 4096 }
+
 func create(path string, key crypto.PrivateKey) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -68,8 +84,8 @@ func CreateSecret(path string, n int) error {
 	return WriteNew(path, []byte(hex.EncodeToString(b)+"\n"))
 }
 
-// LoadSigner reads a key: an *[ecdsa.PrivateKey] on P-256 or an
-// [ed25519.PrivateKey].
+// LoadSigner reads a key: an *[ecdsa.PrivateKey] on P-256, an
+// *[rsa.PrivateKey] or an [ed25519.PrivateKey].
 func LoadSigner(path string) (crypto.Signer, error) {
 	b, err := read(path)
 	if err != nil {
@@ -103,8 +119,12 @@ func parse(b []byte) (crypto.Signer, error) {
 		if k.Curve == elliptic.P256() {
 			return k, nil
 		}
+	case *rsa.PrivateKey:
+		if rsaSize(k.N.BitLen()) {
+			return k, nil
+		}
 	}
-	return nil, errors.New("neither an ECDSA P-256 nor an Ed25519 key")
+	return nil, errors.New("neither an ECDSA P-256, an Ed25519 nor an RSA key of 2048, 3072 or 4096 bits")
 }
 
 // LoadSecret reads a secret made by [CreateSecret].

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -19,7 +20,7 @@ import (
 func at(t *testing.T) string { return filepath.Join(t.TempDir(), "key.pem") }
 
 func TestSigners(t *testing.T) {
-	for name, create := range map[string]func(string) error{"ecdsa": CreateECDSA, "ed25519": CreateEd25519} {
+	for name, create := range map[string]func(string) error{"ecdsa": CreateECDSA, "ed25519": CreateEd25519, "rsa": createRSA} {
 		t.Run(name, func(t *testing.T) {
 			path := at(t)
 			if err := create(path); err != nil {
@@ -37,7 +38,7 @@ func TestSigners(t *testing.T) {
 				t.Fatal(err)
 			}
 			switch k.(type) {
-			case *ecdsa.PrivateKey, ed25519.PrivateKey:
+			case *ecdsa.PrivateKey, *rsa.PrivateKey, ed25519.PrivateKey:
 			default:
 				t.Errorf("key is a %T", k)
 			}
@@ -45,9 +46,19 @@ func TestSigners(t *testing.T) {
 	}
 }
 
+func createRSA(path string) error { return CreateRSA(path, 2048) }
+
+func TestRSASizes(t *testing.T) {
+	for _, bits := range []int{0, 1024, 2047, 8192} {
+		if path := at(t); CreateRSA(path, bits) == nil {
+			t.Errorf("made a key of %d bits", bits)
+		}
+	}
+}
+
 func TestNothingIsOverwritten(t *testing.T) {
 	creators := map[string]func(string) error{
-		"ecdsa": CreateECDSA, "ed25519": CreateEd25519,
+		"ecdsa": CreateECDSA, "ed25519": CreateEd25519, "rsa": createRSA,
 		"secret": func(p string) error { return CreateSecret(p, 32) },
 		"file":   func(p string) error { return WriteNew(p, []byte("new")) },
 	}
@@ -153,6 +164,14 @@ func TestNoKeyAtAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaDER, err := x509.MarshalPKCS8PrivateKey(small)
+	if err != nil {
+		t.Fatal(err)
+	}
 	good := at(t)
 	if err := CreateECDSA(good); err != nil {
 		t.Fatal(err)
@@ -166,6 +185,7 @@ func TestNoKeyAtAll(t *testing.T) {
 		"text":      []byte("hello"),
 		"garbage":   pem.EncodeToMemory(&pem.Block{Type: pemPrivateKey, Bytes: []byte("x")}),
 		"p384":      pem.EncodeToMemory(&pem.Block{Type: pemPrivateKey, Bytes: der}),
+		"rsa 1024":  pem.EncodeToMemory(&pem.Block{Type: pemPrivateKey, Bytes: rsaDER}),
 		"type":      pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}),
 		"two keys":  append(bytes.Clone(pemGood), pemGood...),
 		"very long": append(bytes.Clone(pemGood), bytes.Repeat([]byte("\n"), maxFile)...),

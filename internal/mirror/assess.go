@@ -188,7 +188,11 @@ func (a *assessor) settle(f *finding, raw []byte, e *verify.Evidence, err error)
 		f.refusal = asRefusal(err)
 		return f
 	}
-	if f.leaf, err = ledger.EntryBody(b.Envelope, a.keys[e.Signer()]); err != nil {
+	var by attest.Credential = a.keys[e.Signer()]
+	if b.Certificate != nil {
+		by = b.Certificate
+	}
+	if f.leaf, err = ledger.EntryBody(b.Envelope, by); err != nil {
 		f.leaf = nil // another kind of leaf is in no log of ours, and is no entry of the mirror's
 	}
 	f.evidence = e

@@ -70,14 +70,17 @@ func checkDraft(path string, envelope, payload []byte, key *attest.PublicKey) er
 	return nil
 }
 
-// bundle returns the bundle of payload that is kept here, or nil.
-func (d drafts) bundle(payload []byte, key *attest.PublicKey) []byte {
+// bundle returns the bundle of payload, by by, that is kept here, or nil.
+func (d drafts) bundle(payload []byte, by attest.Credential) []byte {
+	key := by.SigningKey()
+	certificate, _ := by.(*attest.Certificate)
 	b, err := os.ReadFile(d.path(payload, key, bundleSuffix))
 	if err != nil {
 		return nil
 	}
 	parsed, err := attest.ParseBundle(b)
-	if err != nil || !bytes.Equal(parsed.Envelope.Payload, payload) || parsed.Envelope.Verify(key) != nil {
+	if err != nil || !bytes.Equal(parsed.Envelope.Payload, payload) || parsed.Envelope.Verify(key) != nil ||
+		!parsed.Certificate.Equal(certificate) {
 		return nil // of no use: the envelope is logged again, which makes the same leaf
 	}
 	return b

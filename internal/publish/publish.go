@@ -12,7 +12,6 @@ package publish
 
 import (
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"net/url"
@@ -33,11 +32,13 @@ const BuilderID = "https://github.com/patchfit/patchfit/builder/watched/v1"
 
 // Config is what a Publisher needs.
 type Config struct {
-	Server     *api.Client   // proves who is publishing
-	Repository string        // name of the product's repository, as "demo/greet"
-	Product    string        // product id
-	Signer     crypto.Signer // ECDSA P-256; signs statements, and proves nobody's identity
-	State      string        // directory for what an interrupted publish left
+	Server     *api.Client      // proves who is publishing
+	Repository string           // name of the product's repository, as "demo/greet"
+	Product    string           // product id
+	Signer     signature.Signer // signs statements, and proves nobody's identity
+	// Certificate, if not nil, stands in the log and in bundles for the signer's key.
+	Certificate *attest.Certificate
+	State       string // directory for what an interrupted publish left
 }
 
 // Options may be nil.
@@ -52,7 +53,7 @@ type Publisher struct {
 	repo      *repository
 	log       *client.Client
 	key       *attest.PublicKey
-	signer    signature.Signer
+	by        attest.Credential // key, or its certificate
 	drafts    drafts
 	builderID string
 	progress  *term.Progress
@@ -80,11 +81,19 @@ func New(c Config, o *Options) (*Publisher, error) {
 	if c.Signer == nil {
 		return nil, errors.New("no key to sign statements with")
 	}
-	if p.key, err = attest.NewPublicKey(c.Signer.Public()); err != nil {
+	public, err := c.Signer.PublicKey()
+	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
 	}
-	if p.signer, err = signature.LoadSigner(c.Signer, crypto.SHA256); err != nil {
+	if p.key, err = attest.NewPublicKey(public); err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	p.by = p.key
+	if c.Certificate != nil {
+		if !c.Certificate.SigningKey().Equal(p.key) {
+			return nil, fmt.Errorf("certificate of %q is for key %s, the signing key is %s", c.Certificate.SAN(), c.Certificate.SigningKey().ID(), p.key.ID())
+		}
+		p.by = c.Certificate
 	}
 	server, err := url.Parse(c.Server.Server())
 	if err != nil {
@@ -167,12 +176,12 @@ func (p *Publisher) attach(ctx context.Context, subject ocispec.Descriptor, c cl
 // directory, else a new one. subject, if not nil, is the manifest it would be
 // attached to.
 func (p *Publisher) bundle(ctx context.Context, payload []byte, subject *ocispec.Descriptor) ([]byte, error) {
-	if b := p.drafts.bundle(payload, p.key); b != nil {
+	if b := p.drafts.bundle(payload, p.by); b != nil {
 		return b, nil
 	}
 	p.progress.Step("signing")
 	envelope, fresh, err := p.drafts.envelope(payload, p.key, func() ([]byte, error) {
-		return attest.SignEnvelope(attest.PayloadType, payload, p.signer)
+		return attest.SignEnvelope(attest.PayloadType, payload, p.config.Signer)
 	})
 	if err != nil {
 		return nil, err
@@ -183,7 +192,7 @@ func (p *Publisher) bundle(ctx context.Context, payload []byte, subject *ocispec
 		}
 	}
 	p.progress.Step("logging and timestamping")
-	bundle, err := p.log.Bundle(ctx, envelope, p.key)
+	bundle, err := p.log.Bundle(ctx, envelope, p.by)
 	if err != nil {
 		return nil, translate(err)
 	}

@@ -102,14 +102,14 @@ func New(baseURL string, hc *http.Client) (*Client, error) {
 }
 
 // Bundle logs envelope, a DSSE envelope of a statement with one signature, by
-// key, has the signature timestamped, and returns the Sigstore bundle of it
+// a key or certificate, has the signature timestamped, and returns the Sigstore bundle of it
 // all. Calling it again with the same envelope does not log it again.
-func (c *Client) Bundle(ctx context.Context, envelope []byte, key *attest.PublicKey) ([]byte, error) {
+func (c *Client) Bundle(ctx context.Context, envelope []byte, by attest.Credential) ([]byte, error) {
 	e, err := attest.ParseEnvelope(envelope, attest.PayloadType)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}
-	entry, err := c.logEnvelope(ctx, e, key)
+	entry, err := c.logEnvelope(ctx, e, by)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (c *Client) Bundle(ctx context.Context, envelope []byte, key *attest.Public
 	if err != nil {
 		return nil, err
 	}
-	return attest.NewBundle(envelope, key, entry, ts)
+	return attest.NewBundle(envelope, by, entry, ts)
 }
 
 // A post is one request that changes something.

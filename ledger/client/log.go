@@ -15,19 +15,19 @@ import (
 	"github.com/patchfit/patchfit/ledger"
 )
 
-// Log logs envelope, a DSSE envelope of a statement with one signature, by key,
+// Log logs envelope, a DSSE envelope of a statement with one signature, by the key or certificate,
 // and returns its entry. An envelope that is logged already is not logged
 // again; the entry has a fresh proof.
-func (c *Client) Log(ctx context.Context, envelope []byte, key *attest.PublicKey) (*rekor.TransparencyLogEntry, error) {
+func (c *Client) Log(ctx context.Context, envelope []byte, by attest.Credential) (*rekor.TransparencyLogEntry, error) {
 	e, err := attest.ParseEnvelope(envelope, attest.PayloadType)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}
-	return c.logEnvelope(ctx, e, key)
+	return c.logEnvelope(ctx, e, by)
 }
 
-func (c *Client) logEnvelope(ctx context.Context, e *attest.Envelope, key *attest.PublicKey) (*rekor.TransparencyLogEntry, error) {
-	leaf, err := ledger.Leaf(e, key)
+func (c *Client) logEnvelope(ctx context.Context, e *attest.Envelope, by attest.Credential) (*rekor.TransparencyLogEntry, error) {
+	leaf, err := ledger.Leaf(e, by)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (c *Client) logEnvelope(ctx context.Context, e *attest.Envelope, key *attes
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(answer, entry); err != nil {
 		return nil, fmt.Errorf("logging: %w: %w", ErrBadAnswer, err)
 	}
-	if err := checkEntry(entry, e, key); err != nil {
+	if err := checkEntry(entry, e, by); err != nil {
 		return nil, fmt.Errorf("logging: %w: %w", ErrBadAnswer, err)
 	}
 	return entry, nil
@@ -53,8 +53,8 @@ func (c *Client) logEnvelope(ctx context.Context, e *attest.Envelope, key *attes
 
 // checkEntry returns nil if entry is e's and its proof holds for the root it
 // names.
-func checkEntry(entry *rekor.TransparencyLogEntry, e *attest.Envelope, key *attest.PublicKey) error {
-	want, err := ledger.EntryBody(e, key)
+func checkEntry(entry *rekor.TransparencyLogEntry, e *attest.Envelope, by attest.Credential) error {
+	want, err := ledger.EntryBody(e, by)
 	if err != nil {
 		return err
 	}

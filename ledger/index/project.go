@@ -54,6 +54,15 @@ func (p *projection) signer(s attest.Signer) error {
 			return err
 		}
 	}
+	for _, i := range s.Identities {
+		id, err := i.ID()
+		if err != nil {
+			return err
+		}
+		if err := p.insert("signer", "key, name", sum(id), s.Name); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -42,15 +42,19 @@ func (l *Log) Add(ctx context.Context, req *pb.HashedRekordRequestV002) (entry *
 	return entry, duplicate, err
 }
 
-// admit returns the leaf for req if its key may write and did sign. The key is
-// looked up first: strangers get no work done.
+// admit returns the leaf for req if its key or certificate may write and did
+// sign. It is looked up first: strangers get no work done.
 func (l *Log) admit(req *pb.HashedRekordRequestV002) (body []byte, err error) {
-	key, err := ledger.LeafKey(req)
+	by, err := ledger.LeafSigner(req)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadEntry, err)
 	}
-	if !l.opts.Allowed(key.ID()) {
-		return nil, stranger(key.ID())
+	if cert, ok := by.(*attest.Certificate); ok {
+		if err := l.opts.Certified(cert); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrStranger, err)
+		}
+	} else if key := by.SigningKey().ID(); !l.opts.Allowed(key) {
+		return nil, stranger(key)
 	}
 	if body, err = ledger.LeafBody(req); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadEntry, err)

@@ -2,6 +2,8 @@ package tlog
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"io"
 	"maps"
@@ -114,6 +116,23 @@ func with(t testing.TB, f func(*pb.HashedRekordRequestV002)) string {
 	return request(t, req)
 }
 
+// TestRSALeaves has leaves by RSA keys logged.
+func TestRSALeaves(t *testing.T) {
+	t.Parallel()
+	l := newHouse(t).open()
+	for _, bits := range []int{2048, 3072} {
+		k, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, pub := signerOf(t, k)
+		r := call(t, l, http.MethodPost, "/api/v2/log/entries", request(t, newLeaf(t, s, pub, "by RSA")))
+		if b := text(t, r); r.StatusCode != 201 {
+			t.Errorf("%d bits: %s %s", bits, r.Status, b)
+		}
+	}
+}
+
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
 	l := newHouse(t).open()
@@ -144,11 +163,11 @@ func TestBadRequests(t *testing.T) {
 		}), 400, "publicKey"},
 		"other algorithm": {with(t, func(r *pb.HashedRekordRequestV002) {
 			r.Signature.Verifier.KeyDetails = protocommon.PublicKeyDetails_PKIX_ECDSA_P384_SHA_384
-		}), 400, ""},
-		"no algorithm": {with(t, func(r *pb.HashedRekordRequestV002) { r.Signature.Verifier.KeyDetails = 0 }), 400, ""},
+		}), 400, "the key is of kind PKIX_ECDSA_P256_SHA_256"},
+		"no algorithm": {with(t, func(r *pb.HashedRekordRequestV002) { r.Signature.Verifier.KeyDetails = 0 }), 400, "keyDetails"},
 		"certificate": {with(t, func(r *pb.HashedRekordRequestV002) {
 			r.Signature.Verifier.Verifier = &pb.Verifier_X509Certificate{X509Certificate: &protocommon.X509Certificate{RawBytes: []byte("x")}}
-		}), 400, "certificates are not taken"},
+		}), 400, "x509Certificate: not the DER of one X.509 certificate"},
 	} {
 		r := call(t, l, http.MethodPost, "/api/v2/log/entries", c.body)
 		var refusal struct {
@@ -270,13 +289,13 @@ func FuzzParseRequest(f *testing.F) {
 		if err != nil || !proto.Equal(req, again) {
 			t.Fatalf("written again it is another: %v", err)
 		}
-		key, err := ledger.LeafKey(req)
+		by, err := ledger.LeafSigner(req)
 		leaf, lerr := ledger.LeafBody(req)
 		if lerr != nil {
 			return
 		}
 		e, perr := ledger.ParseEntry(leaf)
-		if err != nil || perr != nil || !e.Key.Equal(key) || e.Digest != attest.DigestFromSum(req.GetDigest()) {
+		if err != nil || perr != nil || !e.Key.Equal(by.SigningKey()) || e.Digest != attest.DigestFromSum(req.GetDigest()) {
 			t.Fatalf("the leaf says something else: %v %v", err, perr)
 		}
 	})

@@ -75,6 +75,9 @@ type Options struct {
 	// Allowed reports whether a key, by the sha256 of its SPKI, may write. It
 	// is called concurrently. Nil: nobody may.
 	Allowed func(key attest.Digest) bool
+	// Certified returns nil where a certificate may write now, or why it may
+	// not. It is called concurrently. Nil: none may.
+	Certified func(*attest.Certificate) error
 	// Logger takes what has no caller. Nil: nothing is logged.
 	Logger *slog.Logger
 	// BatchAge is how long a leaf waits for company. Zero: DefaultBatchAge.
@@ -97,6 +100,9 @@ func (o *Options) orDefaults() Options {
 	}
 	if d.Allowed == nil {
 		d.Allowed = func(attest.Digest) bool { return false }
+	}
+	if d.Certified == nil {
+		d.Certified = func(*attest.Certificate) error { return errors.New("this log takes no certificate") }
 	}
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)

@@ -91,6 +91,10 @@ func newSigner(t testing.TB) (signature.Signer, *attest.PublicKey) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return signerOf(t, k)
+}
+
+func signerOf(t testing.TB, k crypto.Signer) (signature.Signer, *attest.PublicKey) {
 	s, err := signature.LoadSigner(k, crypto.SHA256)
 	if err != nil {
 		t.Fatal(err)

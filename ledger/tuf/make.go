@@ -34,7 +34,7 @@ func NewRoot(version int64, expires time.Time, roles Roles) ([]byte, error) {
 			return nil, fmt.Errorf("there is no role %.40q", name)
 		}
 		for _, k := range roles[name].Keys {
-			key, err := metadata.KeyFromPublicKey(k.ECDSA())
+			key, err := tufKey(k)
 			if err != nil {
 				return nil, err
 			}
@@ -166,9 +166,18 @@ func sign[T metadata.Roles](role string, b []byte, key crypto.Signer) ([]byte, e
 	return m.ToBytes(false)
 }
 
+// tufKey writes a key as metadata does. Of RSA keys there are two forms there
+// that verifiers tell apart by guessing; the roles have ECDSA keys.
+func tufKey(k *attest.PublicKey) (*metadata.Key, error) {
+	if k.ECDSA() == nil {
+		return nil, errors.New("the keys of a TUF repository are ECDSA P-256; this is another kind")
+	}
+	return metadata.KeyFromPublicKey(k.ECDSA())
+}
+
 // KeyID returns the id a key has in metadata.
 func KeyID(k *attest.PublicKey) (string, error) {
-	key, err := metadata.KeyFromPublicKey(k.ECDSA())
+	key, err := tufKey(k)
 	if err != nil {
 		return "", err
 	}

@@ -121,7 +121,7 @@ func EnrolmentProof(signer crypto.Signer, token *EnrolmentToken) (string, error)
 // VerifyEnrolmentProof reports whether proof is key's for the token with id.
 func VerifyEnrolmentProof(key *attest.PublicKey, id, proof string) bool {
 	sig, err := base64.StdEncoding.Strict().DecodeString(proof)
-	if err != nil || len(sig) > 128 {
+	if err != nil || len(sig) > 128 || key.ECDSA() == nil {
 		return false
 	}
 	return ecdsa.VerifyASN1(key.ECDSA(), proofSum(id, key.Base64()), sig)

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -58,10 +59,15 @@ func TestRoundTrip(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	k, _ := newKey(t)
 	_, ed, _ := ed25519.GenerateKey(rand.Reader)
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, make := range map[string]func() (string, error){
 		"no principal": func() (string, error) { return New(k, "", server, UseOnce, now) },
 		"no audience":  func() (string, error) { return New(k, "p", "", UseOnce, now) },
 		"unknown use":  func() (string, error) { return New(k, "p", server, "twice", now) },
+		"RSA key":      func() (string, error) { return New(rsaKey, "p", server, UseOnce, now) },
 		"Ed25519 key":  func() (string, error) { return New(ed, "p", server, UseOnce, now) },
 		"year 1":       func() (string, error) { return New(k, "p", server, UseOnce, time.Time{}) },
 	} {

@@ -2,6 +2,7 @@ package assertion
 
 import (
 	"crypto"
+	"crypto/ecdsa"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -32,6 +33,9 @@ func Sign(typ string, signer crypto.Signer, claims any) (string, error) {
 	payload, err := strictjson.Canonical(claims)
 	if err != nil {
 		return "", err
+	}
+	if _, ok := signer.Public().(*ecdsa.PublicKey); !ok {
+		return "", fmt.Errorf("who one is is proven with an ECDSA P-256 key, this one is a %T", signer.Public())
 	}
 	key := jose.SigningKey{Algorithm: jose.ES256, Key: cryptosigner.Opaque(signer)}
 	s, err := jose.NewSigner(key, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
@@ -68,7 +72,7 @@ func Read(typ, text string, claims any) (*Unverified, error) {
 
 // Verify checks the signature with the key of who is said to have made it.
 func (u *Unverified) Verify(key *attest.PublicKey) error {
-	if key == nil {
+	if key == nil || key.ECDSA() == nil {
 		return ErrSignature
 	}
 	if _, err := u.jws.Verify(key.ECDSA()); err != nil {

@@ -132,7 +132,7 @@ func (c *call) addPrincipal() (answer, error) {
 	if err := checkLabel("/name", q.Name); err != nil {
 		return nil, err
 	}
-	key, err := attest.ParsePublicKey(q.Key)
+	key, err := attest.ParseLoginKey(q.Key)
 	if err != nil {
 		return nil, invalid(strictjson.Errorf("/key", "%v", err))
 	}

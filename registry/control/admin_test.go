@@ -58,6 +58,8 @@ func TestGrants(t *testing.T) {
 		wantError(t, "the same key again", err, 409, api.CodeConflict)
 		_, err = s.admin.AddPrincipal(ctx(), "signer", s.Signer(string(attest.RolePatch)).Key)
 		wantError(t, "a key that signs statements", err, 409, api.CodeConflict)
+		_, err = s.admin.AddPrincipal(ctx(), "rsa", verifytest.New(t).RSASigner("rsa", 2048).Key)
+		wantError(t, "a key that makes no assertion", err, 400, api.CodeInvalid)
 		_, err = s.admin.AddPrincipal(ctx(), "two\nlines", statetest.NewKey(t).Public)
 		wantError(t, "a name of two lines", err, 400, api.CodeInvalid)
 

@@ -111,7 +111,7 @@ func (s *State) principalEnded(r ledger.Record, b *ledger.PrincipalEnded) (chang
 
 // freeKey reads a key that is nobody's yet: a key is one identity.
 func (s *State) freeKey(text string) (*attest.PublicKey, error) {
-	key, err := attest.ParsePublicKey(text)
+	key, err := attest.ParseLoginKey(text)
 	if err != nil {
 		return nil, err
 	}

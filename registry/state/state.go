@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
@@ -209,6 +210,16 @@ func (s *State) TrustPolicy() (*attest.TrustPolicy, []byte) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.trust.policy, s.trust.envelope
+}
+
+// Certified returns nil where the trust policy in effect names a certificate's
+// identity, and all of its chain counts at the time now.
+func (s *State) Certified(c *attest.Certificate, now time.Time) error {
+	v := s.Verifier()
+	if v == nil {
+		return errors.New("there is no trust policy yet: push one")
+	}
+	return v.Certificate(c, now)
 }
 
 // KnownSigner reports whether the trust policy in effect names a key, by its

@@ -94,6 +94,13 @@ func (t trust) followedBy(next *attest.TrustPolicy, envelope []byte) (trust, err
 			}
 			out.signers[key.ID()] = true
 		}
+		for _, i := range signer.Identities {
+			id, err := i.ID()
+			if err != nil {
+				return trust{}, fmt.Errorf("signer %q: %w", signer.Name, err)
+			}
+			out.signers[id] = true
+		}
 	}
 	return out, nil
 }

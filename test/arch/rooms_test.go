@@ -14,6 +14,7 @@ import (
 var may = map[string][]string{
 	"internal/strictjson":        {},
 	"internal/keyfile":           {},
+	"internal/signing":           {"internal/keyfile", "attest"},
 	"internal/fileid":            {},
 	"internal/kept":              {},
 	"internal/term":              {},
@@ -26,6 +27,8 @@ var may = map[string][]string{
 	"internal/config":            {"internal/keyfile", "internal/strictjson", "attest", "registry/assertion", "registry/api"},
 	"internal/publish":           {"internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "registry/api", "build"},
 	"internal/mirror":            {"internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "policy", "registry/api"},
+
+	"internal/signing/signingtest": {},
 
 	"attest": {"internal/strictjson"},
 
@@ -79,7 +82,7 @@ var may = map[string][]string{
 	"host":  {"internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "registry/api", "registry/assertion"},
 	"web":   {"internal/strictjson", "attest", "ledger", "ledger/index", "ledger/account"},
 
-	"cmd/patchfit/internal/shell":      {"internal/config", "internal/exit", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger/tuf", "ledger/tuf/update", "registry/api"},
+	"cmd/patchfit/internal/shell":      {"internal/config", "internal/exit", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger/tuf", "ledger/tuf/update", "registry/api", "internal/signing"},
 	"cmd/patchfit/internal/identity":   {"internal/config", "internal/exit", "internal/keyfile", "attest", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/trust":      {"internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/quorum", "ledger/tuf", "registry/api", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/admin":      {"attest", "internal/config", "internal/exit", "internal/keyfile", "registry/api", "cmd/patchfit/internal/shell"},

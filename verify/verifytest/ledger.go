@@ -34,17 +34,24 @@ import (
 // Bundle returns the bundle of statement, signed by s, logged and timestamped.
 func (a *Authority) Bundle(statement []byte, s *Signer) []byte {
 	a.t.Helper()
-	return a.BundleOf(a.Envelope(statement, s), s.Key)
+	return a.BundleOf(a.Envelope(statement, s), s.credential())
 }
 
-// BundleOf returns the bundle of an envelope that key signed.
-func (a *Authority) BundleOf(envelope []byte, key *attest.PublicKey) []byte {
+func (s *Signer) credential() attest.Credential {
+	if s.Certificate != nil {
+		return s.Certificate
+	}
+	return s.Key
+}
+
+// BundleOf returns the bundle of an envelope that by signed.
+func (a *Authority) BundleOf(envelope []byte, by attest.Credential) []byte {
 	a.t.Helper()
 	e, err := attest.ParseEnvelope(envelope, attest.PayloadType)
 	if err != nil {
 		a.t.Fatalf("envelope: %v", err)
 	}
-	b, err := attest.NewBundle(envelope, key, a.Log(e, key), a.Timestamp(e.Signatures[0].Sig))
+	b, err := attest.NewBundle(envelope, by, a.Log(e, by), a.Timestamp(e.Signatures[0].Sig))
 	if err != nil {
 		a.t.Fatalf("bundle: %v", err)
 	}
@@ -85,11 +92,11 @@ func (a *Authority) Unchecked(payload []byte, s *Signer) []byte {
 	return raw
 }
 
-// Log adds the leaf of e, signed once, by key, and returns the entry with a
+// Log adds the leaf of e, signed once, by by, and returns the entry with a
 // proof against a checkpoint of the tree as it then is.
-func (a *Authority) Log(e *attest.Envelope, key *attest.PublicKey) *rekor.TransparencyLogEntry {
+func (a *Authority) Log(e *attest.Envelope, by attest.Credential) *rekor.TransparencyLogEntry {
 	a.t.Helper()
-	body, err := leaf(e, key)
+	body, err := leaf(e, by)
 	if err != nil {
 		a.t.Fatalf("log entry: %v", err)
 	}
@@ -115,22 +122,28 @@ func (a *Authority) Log(e *attest.Envelope, key *attest.PublicKey) *rekor.Transp
 }
 
 // leaf is what Rekor v2 puts into its log for e.
-func leaf(e *attest.Envelope, key *attest.PublicKey) ([]byte, error) {
-	const details = protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256
+func leaf(e *attest.Envelope, by attest.Credential) ([]byte, error) {
+	key := by.SigningKey()
+	pub, err := x509.ParsePKIXPublicKey(key.DER())
+	if err != nil {
+		return nil, err
+	}
+	details, err := signature.GetDefaultPublicKeyDetails(pub)
+	if err != nil {
+		return nil, err
+	}
 	algorithms, err := signature.NewAlgorithmRegistryConfig([]protocommon.PublicKeyDetails{details})
 	if err != nil {
 		return nil, err
 	}
 	digest := sha256.Sum256(e.PAE())
+	verifier := &pb.Verifier{Verifier: &pb.Verifier_PublicKey{PublicKey: &pb.PublicKey{RawBytes: key.DER()}}, KeyDetails: details}
+	if cert, ok := by.(*attest.Certificate); ok {
+		verifier.Verifier = &pb.Verifier_X509Certificate{X509Certificate: &protocommon.X509Certificate{RawBytes: cert.DER()}}
+	}
 	entry, err := hashedrekord.ToLogEntry(&pb.HashedRekordRequestV002{
-		Digest: digest[:],
-		Signature: &pb.Signature{
-			Content: e.Signatures[0].Sig,
-			Verifier: &pb.Verifier{
-				Verifier:   &pb.Verifier_PublicKey{PublicKey: &pb.PublicKey{RawBytes: key.DER()}},
-				KeyDetails: details,
-			},
-		},
+		Digest:    digest[:],
+		Signature: &pb.Signature{Content: e.Signatures[0].Sig, Verifier: verifier},
 	}, algorithms)
 	if err != nil {
 		return nil, err

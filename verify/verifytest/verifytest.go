@@ -14,6 +14,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"slices"
 	"strings"
@@ -56,6 +57,8 @@ type Authority struct {
 	signers map[string]*Signer
 	order   []string
 	root    *Signer
+	cas     []*CA
+	serials int64
 }
 
 // New returns an Authority with fresh keys and an empty log.
@@ -80,6 +83,10 @@ type Signer struct {
 	signature.Signer
 	Name string
 	Key  *attest.PublicKey
+	// Certificate is what stands in bundles for Key, and Identity in trust
+	// policies; nil for signers known by their key.
+	Certificate *attest.Certificate
+	Identity    *attest.SignerIdentity
 	// From and Until are the key's window. A test may change them before it
 	// asks for a trust policy; a zero Until is no end.
 	From, Until time.Time
@@ -98,9 +105,23 @@ func (a *Authority) Signer(name string) *Signer {
 // Stranger returns a signer that no trust policy names.
 func (a *Authority) Stranger() *Signer { return a.newSigner("stranger") }
 
-func (a *Authority) newSigner(name string) *Signer {
-	k := a.newKey()
-	s, err := signature.LoadECDSASigner(k, crypto.SHA256)
+// RSASigner returns a signer like Signer, whose key on first use is RSA.
+func (a *Authority) RSASigner(name string, bits int) *Signer {
+	if a.signers[name] == nil {
+		k, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			a.t.Fatalf("making a key: %v", err)
+		}
+		a.signers[name] = a.signerOf(name, k)
+		a.order = append(a.order, name)
+	}
+	return a.signers[name]
+}
+
+func (a *Authority) newSigner(name string) *Signer { return a.signerOf(name, a.newKey()) }
+
+func (a *Authority) signerOf(name string, k crypto.Signer) *Signer {
+	s, err := signature.LoadSigner(k, crypto.SHA256)
 	if err != nil {
 		a.t.Fatalf("signer %s: %v", name, err)
 	}
@@ -166,6 +187,12 @@ func (a *Authority) trustPolicy(products []attest.Product) []byte {
 	}
 	for _, name := range a.order {
 		s := a.signers[name]
+		if s.Identity != nil {
+			i := *s.Identity
+			i.ValidFrom, i.ValidUntil = s.From, s.Until
+			p.Signers = append(p.Signers, attest.Signer{Name: name, Keys: []attest.SignerKey{}, Identities: []attest.SignerIdentity{i}})
+			continue
+		}
 		p.Signers = append(p.Signers, attest.Signer{Name: name, Keys: []attest.SignerKey{{
 			Key: s.Key.Base64(), ValidFrom: s.From, ValidUntil: s.Until,
 		}}})
@@ -177,13 +204,18 @@ func (a *Authority) trustPolicy(products []attest.Product) []byte {
 	return b
 }
 
-// TrustedRoot returns the trusted_root.json of the log and the timestamp
-// authority.
+// TrustedRoot returns the trusted_root.json of the log, the timestamp authority
+// and the certificate authorities made so far.
 func (a *Authority) TrustedRoot() []byte {
 	a.t.Helper()
 	b, err := ledger.TrustedRoot([]ledger.LogKey{{Origin: Origin, Key: a.logKey.Public(), Start: Epoch.AddDate(-1, 0, 0)}}, a.chain)
 	if err != nil {
 		a.t.Fatalf("trusted root: %v", err)
+	}
+	for _, ca := range a.cas {
+		if b, err = ledger.WithAuthority(b, []*x509.Certificate{ca.Intermediate, ca.Root}, ca.Start, ca.End); err != nil {
+			a.t.Fatalf("trusted root: %v", err)
+		}
 	}
 	return b
 }

@@ -58,7 +58,7 @@ func (a verbs) principalCommand() *cobra.Command {
 		Example: "  patchfit admin principal --name ci --key ci.pem.pub",
 		Args:    shell.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			k, err := shell.ReadPublic(key)
+			k, err := shell.ReadPublic(cmd.Context(), key)
 			if err != nil {
 				return err
 			}

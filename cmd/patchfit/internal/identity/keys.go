@@ -41,30 +41,52 @@ type keyAnswer struct {
 }
 
 func (a verbs) keygenCommand() *cobra.Command {
-	var output string
+	var output, typ string
 	cmd := &cobra.Command{
 		Use:     "keygen --output FILE",
-		Short:   "make an ECDSA P-256 key: FILE, and FILE.pub for others",
+		Short:   "make a key: FILE, and FILE.pub for others",
 		Example: "  patchfit keygen -o ci.pem",
-		Long: `Make an ECDSA P-256 key pair: FILE (mode 0600) and FILE.pub.
+		Long: `Make a key pair: FILE (mode 0600) and FILE.pub. TYPE is ecdsa-p256, rsa-2048,
+rsa-3072 or rsa-4096. RSA keys sign statements and trust policies, where a rule
+or a device asks for RSA; who one is is proven with ECDSA.
 
 Use a key for one thing: one to prove who you are to a server (login), another
 to sign statements, others still, kept off every server, as roots of a trust
 policy. Nothing is overwritten.`,
 		Args: shell.Exactly(),
-		RunE: func(*cobra.Command, []string) error { return a.keygen(output) },
+		RunE: func(*cobra.Command, []string) error { return a.keygen(output, typ) },
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file of the private key")
+	cmd.Flags().StringVar(&typ, "type", typeECDSA, "type of the key")
 	shell.Required(cmd, "output")
 	return cmd
 }
 
-func (a verbs) keygen(path string) error {
+const typeECDSA = "ecdsa-p256"
+
+// create makes a key of a type that a person named.
+func create(path, typ string) error {
+	switch typ {
+	case typeECDSA:
+		return keyfile.CreateECDSA(path)
+	case "rsa-2048":
+		return keyfile.CreateRSA(path, 2048)
+	case "rsa-3072":
+		return keyfile.CreateRSA(path, 3072)
+	case "rsa-4096":
+		return keyfile.CreateRSA(path, 4096)
+	case "ed25519":
+		return exit.BadUsage(errors.New("Ed25519 keys cannot sign here: the log takes only Ed25519ph, envelope verifiers know only pure Ed25519"), "leave --type out, or: --type rsa-3072")
+	}
+	return exit.BadUsage(fmt.Errorf("%q is not a type of key", typ), "types: ecdsa-p256, rsa-2048, rsa-3072, rsa-4096")
+}
+
+func (a verbs) keygen(path, typ string) error {
 	public := path + ".pub"
 	if _, err := os.Lstat(public); err == nil {
 		return exit.Hint(fmt.Errorf("%s exists already", public), "name another file: nothing is overwritten")
 	}
-	if err := keyfile.CreateECDSA(path); err != nil {
+	if err := create(path, typ); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return exit.Hint(fmt.Errorf("%s exists already", path), "name another file: nothing is overwritten")
 		}

@@ -136,7 +136,7 @@ func (a verbs) monitor(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	watched, err := named(f.watch)
+	watched, err := named(ctx, f.watch)
 	if err != nil {
 		return err
 	}

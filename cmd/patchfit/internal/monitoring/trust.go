@@ -39,7 +39,7 @@ func (a verbs) trusted(ctx context.Context, f *flags) (*trust, error) {
 	limited := *s.Client.HTTP()
 	limited.Timeout = requestTime
 	t := &trust{url: s.Client.Server(), http: &limited}
-	if t.also, err = named(f.known); err != nil {
+	if t.also, err = named(ctx, f.known); err != nil {
 		return nil, err
 	}
 	policy, err := a.policy(ctx, s, f)
@@ -153,13 +153,13 @@ func (t *trust) known(key attest.Digest) bool {
 }
 
 // named reads public keys, and calls each as its file is called.
-func named(files []string) (map[attest.Digest]string, error) {
+func named(ctx context.Context, files []string) (map[attest.Digest]string, error) {
 	if len(files) == 0 {
 		return nil, nil
 	}
 	keys := map[attest.Digest]string{}
 	for _, file := range files {
-		key, err := shell.ReadPublic(file)
+		key, err := shell.ReadPublic(ctx, file)
 		if err != nil {
 			return nil, err
 		}

@@ -49,6 +49,8 @@ type publishFlags struct {
 	product string
 	builder string
 	capture string
+	// certificate is a file, "" with a bare key.
+	certificate string
 }
 
 func (p *publishFlags) register(cmd *cobra.Command) {
@@ -62,14 +64,19 @@ func (p *publishFlags) register(cmd *cobra.Command) {
 // signing registers what making a statement needs.
 func (p *publishFlags) signing(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&p.key, "key", "", "private key file that signs statements")
+	f.StringVar(&p.key, "key", "", "what signs statements: a private key file, pkcs11:…, or SCHEME://KEY")
+	f.StringVar(&p.certificate, "certificate", "", "PEM file with the key's certificate, where the trust policy knows the signer by its name in one")
 	f.StringVar(&p.product, "product", "", "product id (default: as the trust policy pinned at login has it)")
 }
 
 // publisher connects to the server of ref and prepares to publish. near is
 // next to where the state is kept.
 func (a verbs) publisher(ctx context.Context, p *publishFlags, ref shell.Reference, near string) (*publish.Publisher, error) {
-	signer, err := shell.LoadKey(p.key)
+	signer, err := shell.OpenSigner(ctx, p.key)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := shell.ReadCertificate(p.certificate)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +93,7 @@ func (a verbs) publisher(ctx context.Context, p *publishFlags, ref shell.Referen
 		return nil, err
 	}
 	return publish.New(
-		publish.Config{Server: s.Client, Repository: ref.Repository, Product: product, Signer: signer, State: state},
+		publish.Config{Server: s.Client, Repository: ref.Repository, Product: product, Signer: signer, Certificate: certificate, State: state},
 		&publish.Options{BuilderID: p.builder, Progress: term.NewProgress(a.Stderr)},
 	)
 }

@@ -40,6 +40,7 @@ type trustChanges struct {
 	logPolicy     string
 	tufRoot       string
 	from          string
+	certified     certified
 }
 
 const defaultExpiry = 365 * 24 * time.Hour
@@ -50,6 +51,7 @@ func (t *trustChanges) flags(cmd *cobra.Command, prefix string) {
 	f.IntVar(&t.threshold, "threshold", 0, "how many roots have to sign (default: all of them at first)")
 	f.StringArrayVar(&t.products, prefix+"product", nil, "repository of a new product; its id is made here; repeat for each")
 	f.StringArrayVar(&t.signers, prefix+"signer", nil, "NAME=FILE: a signer and a public key, valid from now; repeat for each")
+	t.certified.flags(cmd, prefix)
 	f.StringArrayVar(&t.authorities, "authority", nil, "PRODUCT:ROLE=NAME: who may say what; product by id or repository; roles builder, base, patch, revocation")
 	f.DurationVar(&t.expires, "expires", 0, "how long the policy is good for, from now (default: a year at first)")
 	f.StringVar(&t.trustedRoot, "trusted-root", "", "trusted_root.json of the log and timestamp authority: a file, or a URL together with --trusted-root-sha256")
@@ -122,7 +124,7 @@ root of another draft before the other changes.`,
 	f.StringArrayVar(&t.noRoots, "remove-root", nil, "key file of a root to drop, public or private; repeat for each")
 	f.StringArrayVar(&t.noProducts, "remove-product", nil, "id or repository of a product to drop")
 	f.StringArrayVar(&t.noSigners, "remove-signer", nil, "name of a signer to drop, with all it was entrusted")
-	f.StringArrayVar(&t.until, "signer-until", nil, "NAME=TIME: the signer's keys count for what was signed before; TIME is now or RFC 3339")
+	f.StringArrayVar(&t.until, "signer-until", nil, "NAME=TIME: the signer's keys and identities count for what was signed before; TIME is now or RFC 3339")
 	f.StringArrayVar(&t.noAuthorities, "no-authority", nil, "PRODUCT:ROLE=NAME: take a role away")
 	f.StringVar(&t.from, "from", "", "draft to take over first")
 	f.StringVarP(&output, "output", "o", "", "file to write (default: the draft itself)")
@@ -172,21 +174,20 @@ func (t *trustChanges) apply(ctx context.Context, p *attest.TrustPolicy, now tim
 		p.Roots.Threshold = t.threshold
 	}
 	steps := []func(*attest.TrustPolicy) error{
-		t.dropRoots, t.dropProducts, t.dropSigners,
+		func(p *attest.TrustPolicy) error { return t.dropRoots(ctx, p) }, t.dropProducts, t.dropSigners,
 		func(p *attest.TrustPolicy) error { return t.endSigners(p, now) },
-		t.addRoots, t.addProducts,
-		func(p *attest.TrustPolicy) error { return t.addSigners(p, now) },
-		t.dropAuthorities, t.addAuthorities, t.takeLogPolicy,
+		func(p *attest.TrustPolicy) error { return t.addRoots(ctx, p) }, t.addProducts,
+		func(p *attest.TrustPolicy) error { return t.addSigners(ctx, p, now) },
+		func(p *attest.TrustPolicy) error { return t.takeTrustedRoot(ctx, p) },
+		func(p *attest.TrustPolicy) error { return t.certified.apply(p, now) },
+		t.dropAuthorities, t.addAuthorities, t.takeLogPolicy, t.takeTUFRoot,
 	}
 	for _, step := range steps {
 		if err := step(p); err != nil {
 			return err
 		}
 	}
-	if err := t.takeTUFRoot(p); err != nil {
-		return err
-	}
-	return t.takeTrustedRoot(ctx, p)
+	return nil
 }
 
 // takeTUFRoot pins a version of the root of a TUF repository.
@@ -213,9 +214,9 @@ func (t *trustChanges) takeTUFRoot(p *attest.TrustPolicy) error {
 	return nil
 }
 
-func (t *trustChanges) dropRoots(p *attest.TrustPolicy) error {
+func (t *trustChanges) dropRoots(ctx context.Context, p *attest.TrustPolicy) error {
 	for _, path := range t.noRoots {
-		k, err := shell.ReadPublic(path)
+		k, err := shell.ReadPublic(ctx, path)
 		if err != nil {
 			return err
 		}
@@ -228,9 +229,9 @@ func (t *trustChanges) dropRoots(p *attest.TrustPolicy) error {
 	return nil
 }
 
-func (t *trustChanges) addRoots(p *attest.TrustPolicy) error {
+func (t *trustChanges) addRoots(ctx context.Context, p *attest.TrustPolicy) error {
 	for _, path := range t.roots {
-		k, err := shell.ReadPublic(path)
+		k, err := shell.ReadPublic(ctx, path)
 		if err != nil {
 			return err
 		}
@@ -272,13 +273,13 @@ func findSigner(p *attest.TrustPolicy, name string) int {
 	return slices.IndexFunc(p.Signers, func(s attest.Signer) bool { return s.Name == name })
 }
 
-func (t *trustChanges) addSigners(p *attest.TrustPolicy, now time.Time) error {
+func (t *trustChanges) addSigners(ctx context.Context, p *attest.TrustPolicy, now time.Time) error {
 	for _, s := range t.signers {
 		name, path, err := shell.Pair(s, "NAME=FILE")
 		if err != nil {
 			return err
 		}
-		k, err := shell.ReadPublic(path)
+		k, err := shell.ReadPublic(ctx, path)
 		if err != nil {
 			return err
 		}
@@ -318,7 +319,7 @@ func withdraw(p attest.Product, role attest.Role, name string) bool {
 	return len(left) < before
 }
 
-// endSigners ends the windows of keys that have no end yet.
+// endSigners ends the windows of keys and identities that have no end yet.
 func (t *trustChanges) endSigners(p *attest.TrustPolicy, now time.Time) error {
 	for _, s := range t.until {
 		name, text, err := shell.Pair(s, "NAME=TIME")
@@ -338,6 +339,11 @@ func (t *trustChanges) endSigners(p *attest.TrustPolicy, now time.Time) error {
 		for j := range p.Signers[i].Keys {
 			if p.Signers[i].Keys[j].ValidUntil.IsZero() {
 				p.Signers[i].Keys[j].ValidUntil = end.UTC()
+			}
+		}
+		for j := range p.Signers[i].Identities {
+			if p.Signers[i].Identities[j].ValidUntil.IsZero() {
+				p.Signers[i].Identities[j].ValidUntil = end.UTC()
 			}
 		}
 	}

@@ -6,7 +6,6 @@ package trust
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"fmt"
 	"io"
 	"os"
@@ -89,26 +88,22 @@ func (a verbs) signCommand() *cobra.Command {
 		Short:   "sign a draft, or add a signature to a signed policy; needs no server",
 		Example: "  patchfit trust sign policy.json --key root.pem",
 		Args:    shell.Exactly("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return a.trustSign(args[0], key, output)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.trustSign(cmd.Context(), args[0], key, output)
 		},
 	}
-	cmd.Flags().StringVar(&key, "key", "", "private key file of a root")
+	cmd.Flags().StringVar(&key, "key", "", "root that signs: a private key file, pkcs11:…, or SCHEME://KEY")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write (default: FILE with "+signedSuffix+", or the signed FILE itself)")
 	shell.Required(cmd, "key")
 	return cmd
 }
 
-func (a verbs) trustSign(path, keyPath, output string) error {
+func (a verbs) trustSign(ctx context.Context, path, key, output string) error {
 	f, err := readPolicy(path)
 	if err != nil {
 		return err
 	}
-	raw, err := shell.LoadKey(keyPath)
-	if err != nil {
-		return err
-	}
-	s, err := signature.LoadSigner(raw, crypto.SHA256)
+	s, err := shell.OpenSigner(ctx, key)
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ Without keys of its own, snapshot has those of targets.
 
 Next: trust tuf sign with the root keys, and those of the version before.`,
 		Args: shell.Exactly("DIR"),
-		RunE: func(_ *cobra.Command, args []string) error { return a.tufRoot(args[0], &c, time.Now()) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.tufRoot(cmd.Context(), args[0], &c, time.Now()) },
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&c.add, "add-key", nil, "ROLE=FILE: a key of a role, public or private; repeat for each")
@@ -63,7 +63,7 @@ Next: trust tuf sign with the root keys, and those of the version before.`,
 	return cmd
 }
 
-func (a verbs) tufRoot(dir string, c *rootChanges, now time.Time) error {
+func (a verbs) tufRoot(ctx context.Context, dir string, c *rootChanges, now time.Time) error {
 	d, err := openTUFDir(dir)
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func (a verbs) tufRoot(dir string, c *rootChanges, now time.Time) error {
 			version++ // the newest is signed and stays as it is
 		}
 	}
-	if err := c.apply(roles); err != nil {
+	if err := c.apply(ctx, roles); err != nil {
 		return err
 	}
 	root, err := tuf.NewRoot(version, now.Add(c.expires), roles)
@@ -91,15 +91,15 @@ func (a verbs) tufRoot(dir string, c *rootChanges, now time.Time) error {
 }
 
 // apply changes roles, removals first.
-func (c *rootChanges) apply(roles tuf.Roles) error {
+func (c *rootChanges) apply(ctx context.Context, roles tuf.Roles) error {
 	for _, s := range c.remove {
-		if err := changeKey(roles, s, false); err != nil {
+		if err := changeKey(ctx, roles, s, false); err != nil {
 			return err
 		}
 	}
 	fresh := len(roles[tuf.RoleRoot].Keys) == 0
 	for _, s := range c.add {
-		if err := changeKey(roles, s, true); err != nil {
+		if err := changeKey(ctx, roles, s, true); err != nil {
 			return err
 		}
 	}
@@ -128,7 +128,7 @@ func (c *rootChanges) apply(roles tuf.Roles) error {
 	return nil
 }
 
-func changeKey(roles tuf.Roles, s string, add bool) error {
+func changeKey(ctx context.Context, roles tuf.Roles, s string, add bool) error {
 	role, path, err := shell.Pair(s, "ROLE=FILE")
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func changeKey(roles tuf.Roles, s string, add bool) error {
 	if !slices.Contains([]string{tuf.RoleRoot, tuf.RoleTargets, tuf.RoleSnapshot, tuf.RoleTimestamp}, role) {
 		return exit.BadUsage(fmt.Errorf("there is no role %q", role), "roles: root, targets, snapshot, timestamp")
 	}
-	key, err := shell.ReadPublic(path)
+	key, err := shell.ReadPublic(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ type Checker struct {
 	version  int64
 	product  string
 	subject  *subject
-	names    map[attest.Digest]string // of signers, by key
+	names    map[attest.Digest]string // of signers, by key or identity
 }
 
 // NewChecker returns a checker for what is said in a product, about nothing yet.
@@ -32,6 +32,11 @@ func NewChecker(p *attest.TrustPolicy, product string) (*Checker, error) {
 		for _, k := range s.Keys {
 			if key, err := attest.ParsePublicKey(k.Key); err == nil {
 				c.names[key.ID()] = s.Name
+			}
+		}
+		for _, i := range s.Identities {
+			if id, err := i.ID(); err == nil {
+				c.names[id] = s.Name
 			}
 		}
 	}
