@@ -5,11 +5,12 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/backend"
 )
 
 // Segments is the log as the journal sees it: a place for the signed
 // statements of its sealed segments.
-type Segments struct{ Log *Log }
+type Segments struct{ Log backend.Log }
 
 // Add makes a signed statement one leaf and returns its index.
 func (s Segments) Add(ctx context.Context, envelope []byte, key *attest.PublicKey) (int64, error) {
