@@ -256,7 +256,7 @@ func TestRotateInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := h.freeze(t.Context())
+	_, err = h.freeze(t.Context())
 	if err := errors.Join(err, h.close()); err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +265,7 @@ func TestRotateInterrupted(t *testing.T) {
 		t.Fatal(h, err)
 	}
 	logged(t, h)
-	list, err = h.freeze(t.Context())
+	list, err := h.freeze(t.Context())
 	if err := errors.Join(err, list.Store(h.config.Data), h.close()); err != nil {
 		t.Fatal(err)
 	}
