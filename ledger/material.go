@@ -16,6 +16,7 @@ import (
 
 	prototrustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
 	"github.com/sigstore/sigstore-go/pkg/root"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/patchfit/patchfit/internal/strictjson"
 )
@@ -36,13 +37,14 @@ const operator = "patchfit"
 // its own certificate and ends with a self-signed one. The file names no
 // certificate authority; see [WithAuthority].
 func TrustedRoot(logs []LogKey, chains ...[]*x509.Certificate) ([]byte, error) {
-	tlogs := make(map[string]*root.TransparencyLog, len(logs))
-	for _, k := range logs {
+	tlogs, ids := make(map[string]*root.TransparencyLog, len(logs)), make(map[string]int, len(logs))
+	for i, k := range logs {
 		l, err := k.transparencyLog()
 		if err != nil {
 			return nil, err
 		}
-		tlogs[hex.EncodeToString(l.ID)] = l
+		id := hex.EncodeToString(l.ID)
+		tlogs[id], ids[id] = l, i
 	}
 	var tsas []root.TimestampingAuthority
 	for _, chain := range chains {
@@ -56,7 +58,29 @@ func TrustedRoot(logs []LogKey, chains ...[]*x509.Certificate) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the trusted root: %w", err)
 	}
-	return canonical(r)
+	return canonical(ordered{r, ids})
+}
+
+// ordered has the logs of a trusted root in the order of their ids in it, where
+// sigstore-go has them in one of chance: the same logs are the same bytes.
+type ordered struct {
+	*root.TrustedRoot
+	ids map[string]int
+}
+
+func (o ordered) MarshalJSON() ([]byte, error) {
+	b, err := o.TrustedRoot.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	var r prototrustroot.TrustedRoot
+	if err := protojson.Unmarshal(b, &r); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(r.Tlogs, func(a, b *prototrustroot.TransparencyLogInstance) int {
+		return o.ids[hex.EncodeToString(a.GetLogId().GetKeyId())] - o.ids[hex.EncodeToString(b.GetLogId().GetKeyId())]
+	})
+	return protojson.Marshal(&r)
 }
 
 // WithAuthority returns trustedRoot, in canonical form, with a certificate

@@ -16,6 +16,7 @@ import (
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/index"
+	"github.com/patchfit/patchfit/ledger/tlog"
 	"github.com/patchfit/patchfit/ledger/tsa"
 	"github.com/patchfit/patchfit/registry"
 	"github.com/patchfit/patchfit/registry/admit"
@@ -33,6 +34,7 @@ import (
 //	/token              who are you
 //	/v1/, /v1/audit/    admins, hosts, publishers; auditors
 //	/api/v2/            the log (Rekor v2)
+//	/shards/ORIGIN/api/v2/   logs before it, to be read
 //	/api/v1/timestamp   the timestamp authority (RFC 3161)
 //	/trusted_root.json, /signing_config.json   for Sigstore clients
 //	/tuf/               the same and the trust policy, by TUF
@@ -62,7 +64,11 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 	rest.Handle("/token", limits.exchanges(who.TokenHandler()))
 	rest.PathPrefix("/v1/").Handler(api)
 	rest.Handle("/api/v1/timestamp", limits.stamping(stamp))
-	rest.PathPrefix("/api/v2/").Handler(limits.logging(h.log))
+	rest.PathPrefix("/api/v2/").Handler(limits.logging(tlog.Handler(h.log, h.logger)))
+	for i, l := range h.frozen {
+		prefix := shardsPath + h.shards.Shards[i].Origin
+		rest.PathPrefix(prefix+ledger.ReadPath).Handler(http.StripPrefix(prefix, l)).Methods(http.MethodGet, http.MethodHead)
+	}
 	if err := h.material(rest, baseURL); err != nil {
 		return nil, err
 	}

@@ -20,8 +20,10 @@ import (
 	"github.com/patchfit/patchfit/internal/meter"
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/backend"
 	"github.com/patchfit/patchfit/ledger/index"
 	"github.com/patchfit/patchfit/ledger/journal"
+	"github.com/patchfit/patchfit/ledger/shards"
 	"github.com/patchfit/patchfit/ledger/store"
 	"github.com/patchfit/patchfit/ledger/tlog"
 	"github.com/patchfit/patchfit/ledger/tuf/repository"
@@ -51,7 +53,11 @@ type house struct {
 	keys    *keys
 	site    *policy.Site
 	store   *store.Store
-	log     *tlog.Log
+	log     backend.Log
+	frozen  []*tlog.Log  // logs that took entries before, oldest first
+	shards  *shards.List // nil: there was never more than one log
+	turning bool         // the configuration may name the next log
+	next    string       // which is this one
 	state   *state.State
 	journal *journal.Journal
 	tuf     *repository.Repository
@@ -64,7 +70,16 @@ type house struct {
 // replay builds the state the gate decides from. It returns only when the
 // state is whole.
 func openHouse(ctx context.Context, configPath string, stderr io.Writer) (*house, error) {
-	h := &house{logger: slog.New(slog.NewJSONHandler(stderr, nil))}
+	return openOne(ctx, &house{}, configPath, stderr)
+}
+
+// openTurning opens a house whose configuration names the log to come.
+func openTurning(ctx context.Context, configPath string, stderr io.Writer) (*house, error) {
+	return openOne(ctx, &house{turning: true}, configPath, stderr)
+}
+
+func openOne(ctx context.Context, h *house, configPath string, stderr io.Writer) (*house, error) {
+	h.logger = slog.New(slog.NewJSONHandler(stderr, nil))
 	h.meter = meter.New(meter.Config{Version: version, Read: h.condition})
 	if err := h.open(ctx, configPath); err != nil {
 		return nil, errors.Join(err, h.close())
@@ -79,8 +94,11 @@ func (h *house) open(ctx context.Context, configPath string) error {
 	if err := h.lock(); err != nil {
 		return err
 	}
+	if err := h.readShards(); err != nil {
+		return err
+	}
 	var err error
-	if h.keys, err = loadKeys(h.path(keysDir)); err != nil {
+	if h.keys, err = loadKeys(h.path(keysDir), h.logKeyFile()); err != nil {
 		return err
 	}
 	if h.store, err = store.Open(h.path(storeDir)); err != nil {
@@ -144,10 +162,18 @@ func (h *house) openLog(ctx context.Context) error {
 			return fmt.Errorf("reading the witnesses: %w", err)
 		}
 	}
-	h.log, err = tlog.Open(ctx, h.path(logDir), h.config.Origin, h.keys.log, &tlog.Options{Allowed: allowed, Certified: h.certified, Logger: h.logger, Witnesses: witnesses})
+	all, err := h.logs()
+	if err != nil {
+		return err
+	}
+	if err := h.openFrozen(ctx, all); err != nil {
+		return err
+	}
+	log, err := tlog.Open(ctx, h.path(all.Current().Dir), h.config.Origin, h.keys.log, &tlog.Options{Allowed: allowed, Certified: h.certified, Logger: h.logger, Witnesses: witnesses})
 	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}
+	h.log = log
 	h.closers = append(h.closers, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -164,7 +190,7 @@ func (h *house) openJournal() error {
 	if err != nil {
 		return fmt.Errorf("reading the journal key: %w", err)
 	}
-	h.journal, err = journal.Open(h.path(journalDir), h.store, signer, tlog.Segments{Log: h.log}, h.state.Apply, &journal.Options{Logger: h.logger})
+	h.journal, err = journal.Open(h.path(journalDir), h.store, signer, tlog.Segments{Log: h.log, Frozen: h.frozen}, h.state.Apply, &journal.Options{Logger: h.logger})
 	if err != nil {
 		return fmt.Errorf("opening the journal: %w", err)
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/keyfile"
 	"github.com/patchfit/patchfit/internal/serverconfig"
-	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/registry/auth"
 )
 
@@ -128,21 +127,3 @@ func emptyDir(dir string) error {
 
 // newToken returns the text of an admin's bearer token: 260 random bits.
 func newToken() string { return auth.TokenPrefix + rand.Text() + rand.Text() }
-
-// trustedRoot is what others need to verify what this server logged.
-func (h *house) trustedRoot() ([]byte, error) {
-	start := h.began()
-	chains, err := loadChains(h.path(keysDir))
-	if err != nil {
-		return nil, err
-	}
-	return ledger.TrustedRoot([]ledger.LogKey{{Origin: h.config.Origin, Key: h.keys.log.Public(), Start: start}}, chains...)
-}
-
-func (h *house) writeTrustedRoot() error {
-	b, err := h.trustedRoot()
-	if err != nil {
-		return fmt.Errorf("making the trusted root: %w", err)
-	}
-	return keyfile.WriteNewPublic(h.path(trustedRootFile), b)
-}

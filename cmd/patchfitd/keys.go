@@ -84,15 +84,12 @@ func makeChain(keyPath, path string) error {
 	return keyfile.WriteNew(path, out)
 }
 
-func loadKeys(dir string) (*keys, error) {
+// loadKeys loads every key; that of the log is in the file logKey.
+func loadKeys(dir, logKey string) (*keys, error) {
 	k := &keys{}
-	logKey, err := keyfile.LoadSigner(filepath.Join(dir, keyLog))
-	if err != nil {
+	var err error
+	if k.log, err = loadLogKey(filepath.Join(dir, logKey)); err != nil {
 		return nil, err
-	}
-	var ok bool
-	if k.log, ok = logKey.(ed25519.PrivateKey); !ok {
-		return nil, fmt.Errorf("%s is not an Ed25519 key", keyLog)
 	}
 	for name, to := range map[string]*crypto.Signer{keyTSA: &k.tsa, keyTokens: &k.tokens, keyJournal: &k.journal, keyReceipts: new(crypto.Signer)} {
 		if *to, err = keyfile.LoadSigner(filepath.Join(dir, name)); err != nil {
@@ -122,6 +119,18 @@ func loadChains(dir string) ([][]*x509.Certificate, error) {
 		chains = append(chains, chain)
 	}
 	return chains, nil
+}
+
+func loadLogKey(path string) (ed25519.PrivateKey, error) {
+	s, err := keyfile.LoadSigner(path)
+	if err != nil {
+		return nil, err
+	}
+	key, ok := s.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("%s is not an Ed25519 key", filepath.Base(path))
+	}
+	return key, nil
 }
 
 func loadChain(path string) ([]*x509.Certificate, error) {

@@ -53,14 +53,14 @@ func newRoot() *cobra.Command {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return exit.BadUsage(fmt.Errorf("patchfitd has no command %q", args[0]), "one of: init, serve, doctor, gc, scrub, reindex, admin-token, renew-timestamps")
+			return exit.BadUsage(fmt.Errorf("patchfitd has no command %q", args[0]), "one of: init, serve, doctor, gc, scrub, reindex, log, admin-token, renew-timestamps")
 		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return exit.BadUsage(err, "see: "+cmd.CommandPath()+" --help")
 	})
 	config := root.PersistentFlags().String("config", "/etc/patchfit/patchfitd.yaml", "configuration file")
-	root.AddCommand(initCommand(config), serveCommand(config), gcCommand(config), scrubCommand(config), doctorCommand(), reindexCommand(config), adminTokenCommand(config), renewCommand(config))
+	root.AddCommand(initCommand(config), serveCommand(config), gcCommand(config), scrubCommand(config), doctorCommand(), reindexCommand(config), logCommand(config), adminTokenCommand(config), renewCommand(config))
 	return root
 }
 

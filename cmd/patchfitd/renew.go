@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -45,7 +42,10 @@ func renewTimestamps(configPath string, stdout io.Writer) (err error) {
 	if err := h.lock(); err != nil {
 		return err
 	}
-	if h.keys, err = loadKeys(h.path(keysDir)); err != nil {
+	if err := h.readShards(); err != nil {
+		return err
+	}
+	if h.keys, err = loadKeys(h.path(keysDir), h.logKeyFile()); err != nil {
 		return err
 	}
 	dir := h.path(keysDir)
@@ -55,27 +55,11 @@ func renewTimestamps(configPath string, stdout io.Writer) (err error) {
 	if err := unlessThere(dir, chainNextTSA, func(p string) error { return makeChain(filepath.Join(dir, keyNextTSA), p) }); err != nil {
 		return err
 	}
-	if err := h.replaceTrustedRoot(); err != nil {
+	if err := h.writeTrustedRoot(); err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "%s names the next chain too\n", h.path(trustedRootFile))
 	return nil
-}
-
-// replaceTrustedRoot writes the trusted root in the place of the one there is.
-func (h *house) replaceTrustedRoot() error {
-	b, err := h.trustedRoot()
-	if err != nil {
-		return fmt.Errorf("making the trusted root: %w", err)
-	}
-	next := h.path(trustedRootFile + ".new")
-	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a run that was cut short
-		return fmt.Errorf("writing the trusted root: %w", err)
-	}
-	if err := keyfile.WriteNewPublic(next, b); err != nil {
-		return fmt.Errorf("writing the trusted root: %w", err)
-	}
-	return os.Rename(next, h.path(trustedRootFile))
 }
 
 // began returns when the first chain of the timestamp authority began, and with

@@ -32,7 +32,7 @@ type Config struct {
 	// Data is the directory of keys, journal, log, store, registry and index.
 	Data string `json:"data"`
 	// Origin names the log in its checkpoints. It is a host name and never
-	// changes: another origin is another log.
+	// changes: another origin is another log, which patchfitd log rotate begins.
 	Origin string `json:"origin"`
 	// Storage says where blobs are; left out, on the disk below Data.
 	Storage Storage `json:"storage,omitzero"`

@@ -97,8 +97,8 @@ func (l *Log) board(h leafHash, body []byte) (f *flight, index uint64, duplicate
 	if l.closed {
 		return nil, 0, false, ErrClosed
 	}
-	if len(l.flying) >= maxWaiting {
-		return nil, 0, false, fmt.Errorf("%w: %d entries are waiting", ErrBusy, maxWaiting)
+	if len(l.flying) >= l.opts.Waiting {
+		return nil, 0, false, fmt.Errorf("%w: %d entries are waiting", ErrBusy, l.opts.Waiting)
 	}
 	f = &flight{done: make(chan struct{})}
 	l.flying[h] = f

@@ -61,11 +61,18 @@ func newGuard(origin string, key ed25519.PrivateKey, files client.FileFetcher, b
 	if err != nil {
 		return nil, fmt.Errorf("key of the log: %w", err)
 	}
+	g := readGuard(files)
+	g.inner, g.broken = inner, broken
+	return g, nil
+}
+
+// readGuard returns a guard that checks, and has no key to sign with.
+func readGuard(files client.FileFetcher) *guard {
 	factory := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 	return &guard{
-		inner: inner, files: files, broken: broken, signed: make(chan struct{}, 1),
+		files: files, signed: make(chan struct{}, 1),
 		tree: factory.NewEmptyRange(0), known: make(map[leafHash]uint64), byKey: make(map[attest.Digest]int64),
-	}, nil
+	}
 }
 
 // Name implements [note.Signer].

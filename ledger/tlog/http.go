@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/backend"
 )
 
 // maxRequest is the longest request to add an entry, in bytes; real ones have
@@ -28,23 +29,34 @@ const maxRequest = 64 << 10
 // for 30 s.
 const addTimeout = 20 * time.Second
 
-// routes are the log's doors: docs/spec/log.md, "API".
-func (l *Log) routes() *http.ServeMux {
-	m := http.NewServeMux()
-	m.HandleFunc("POST "+ledger.EntriesPath, l.serveAdd)
-	m.HandleFunc("GET "+ledger.ReadPath+"checkpoint", l.serveCheckpoint)
-	m.HandleFunc("GET "+ledger.ReadPath+"tile/{path...}", l.serveTile)
-	return m
+// A door is where a log is written to and read from over HTTP.
+type door struct {
+	log    backend.Log
+	logger *slog.Logger
+	mux    *http.ServeMux
 }
 
-// ServeHTTP answers everything under [ledger.ReadPath]: Rekor v2's write API,
-// the checkpoint, and the tiles. Reading is for everybody.
-func (l *Log) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Handler answers everything under [ledger.ReadPath] for a log: Rekor v2's write
+// API, the checkpoint, and the tiles (docs/spec/log.md, "API"). Reading is for
+// everybody. logger takes what is wrong on the server's side.
+func Handler(log backend.Log, logger *slog.Logger) http.Handler {
+	l := &door{log: log, logger: logger, mux: http.NewServeMux()}
+	l.mux.HandleFunc("POST "+ledger.EntriesPath, l.serveAdd)
+	l.mux.HandleFunc("GET "+ledger.ReadPath+"checkpoint", l.serveCheckpoint)
+	l.mux.HandleFunc("GET "+ledger.ReadPath+"tile/{path...}", l.serveTile)
+	return l
+}
+
+// ServeHTTP implements [http.Handler].
+func (l *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	l.mux.ServeHTTP(w, r)
 }
 
-func (l *Log) serveAdd(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP is the log's own [Handler].
+func (l *Log) ServeHTTP(w http.ResponseWriter, r *http.Request) { l.door.ServeHTTP(w, r) }
+
+func (l *door) serveAdd(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
 		l.refuse(w, fmt.Errorf("reading the request: %w", err))
@@ -57,7 +69,7 @@ func (l *Log) serveAdd(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), addTimeout)
 	defer cancel()
-	entry, _, err := l.Add(ctx, req)
+	entry, _, err := l.log.Add(ctx, req)
 	if err != nil {
 		l.refuse(w, err)
 		return
@@ -134,11 +146,11 @@ func statusOf(err error) status {
 
 // refuse answers with the error in the form of Rekor's gateway. What goes wrong
 // on the server's side is logged, and told without details of the disk.
-func (l *Log) refuse(w http.ResponseWriter, err error) {
+func (l *door) refuse(w http.ResponseWriter, err error) {
 	s, message := statusOf(err), err.Error()
 	switch s.http {
 	case http.StatusInternalServerError:
-		l.opts.Logger.Error("log entry not taken", "error", err)
+		l.logger.Error("log entry not taken", "error", err)
 		message = "the log cannot take entries now; the reason is in the server's own messages"
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
@@ -149,7 +161,7 @@ func (l *Log) refuse(w http.ResponseWriter, err error) {
 		Details []string `json:"details"`
 	}{s.code, message, []string{}})
 	if err != nil {
-		l.opts.Logger.Error("refusal not encoded", "error", err)
+		l.logger.Error("refusal not encoded", "error", err)
 		reply = []byte("{}")
 	}
 	writeJSON(w, s.http, reply)
@@ -163,35 +175,35 @@ func writeJSON(w http.ResponseWriter, status int, reply []byte) {
 	_, _ = w.Write(reply) // the client is gone, and retries
 }
 
-func (l *Log) serveCheckpoint(w http.ResponseWriter, r *http.Request) {
-	cp, _ := l.latest.get()
+func (l *door) serveCheckpoint(w http.ResponseWriter, r *http.Request) {
+	cp, err := l.log.Checkpoint(r.Context())
+	if err != nil {
+		l.unread(w, r, err)
+		return
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(cp.Raw))
 }
 
-// serveTile serves a file of the log, but nothing the last checkpoint does not
-// have: that may still change.
-func (l *Log) serveTile(w http.ResponseWriter, r *http.Request) {
-	path := "tile/" + r.PathValue("path")
-	cp, _ := l.latest.get()
-	t, ok := parseTile(path)
-	if !ok || !t.within(cp.Size) {
-		http.NotFound(w, r)
-		return
-	}
-	f, err := os.Open(filepath.Join(l.files.Root, filepath.FromSlash(path)))
-	if errors.Is(err, os.ErrNotExist) {
-		http.NotFound(w, r)
-		return
-	}
+func (l *door) serveTile(w http.ResponseWriter, r *http.Request) {
+	b, err := l.log.Read(r.Context(), "tile/"+r.PathValue("path"))
 	if err != nil {
-		l.opts.Logger.Error("log file not readable", "file", path, "error", err)
-		http.Error(w, "the log cannot be read now", http.StatusInternalServerError)
+		l.unread(w, r, err)
 		return
 	}
-	defer f.Close()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	http.ServeContent(w, r, "", time.Time{}, f)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
+}
+
+func (l *door) unread(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, backend.ErrNoCheckpoint) {
+		http.NotFound(w, r)
+		return
+	}
+	if r.Context().Err() == nil {
+		l.logger.Error("log not readable", "path", r.URL.Path, "error", err)
+	}
+	http.Error(w, "the log cannot be read now", http.StatusInternalServerError)
 }

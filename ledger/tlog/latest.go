@@ -15,6 +15,7 @@ import (
 	"github.com/transparency-dev/tessera/client"
 
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/backend"
 )
 
 // How often the file is looked at after a checkpoint was signed: soon, because
@@ -27,8 +28,6 @@ const (
 
 // patience is how long a checkpoint may take before the clock is suspected.
 const patience = time.Second
-
-var errNoCheckpoint = errors.New("log has no checkpoint yet")
 
 // latest is the last checkpoint that was published, and lets others wait for
 // the next.
@@ -49,7 +48,7 @@ func newLatest(keys []ledger.LogKey, files client.FileFetcher) *latest {
 func (p *latest) read(ctx context.Context) (*ledger.Checkpoint, error) {
 	raw, err := p.files.ReadCheckpoint(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errNoCheckpoint
+		return nil, backend.ErrNoCheckpoint
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the checkpoint: %w", err)

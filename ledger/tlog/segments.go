@@ -5,11 +5,16 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/backend"
 )
 
 // Segments is the log as the journal sees it: a place for the signed
 // statements of its sealed segments.
-type Segments struct{ Log *Log }
+type Segments struct {
+	Log backend.Log
+	// Frozen are the logs that took them before, and are only read.
+	Frozen []*Log
+}
 
 // Add makes a signed statement one leaf and returns its index.
 func (s Segments) Add(ctx context.Context, envelope []byte, key *attest.PublicKey) (int64, error) {
@@ -28,5 +33,11 @@ func (s Segments) Add(ctx context.Context, envelope []byte, key *attest.PublicKe
 	return entry.GetLogIndex(), nil
 }
 
-// Count returns how many leaves a key signed.
-func (s Segments) Count(key attest.Digest) int64 { return s.Log.Count(key) }
+// Count returns how many leaves a key signed, in all logs.
+func (s Segments) Count(key attest.Digest) int64 {
+	n := s.Log.Count(key)
+	for _, l := range s.Frozen {
+		n += l.Count(key)
+	}
+	return n
+}

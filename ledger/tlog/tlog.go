@@ -28,9 +28,12 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -41,22 +44,17 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/backend"
 	"github.com/patchfit/patchfit/ledger/quorum"
 )
 
-// Reasons why an entry is not taken, or a log not served.
+// Reasons why an entry is not taken, or a log not served: see [backend].
 var (
-	// ErrStranger: the key may not write to this log.
-	ErrStranger = errors.New("UNTRUSTED_SIGNER: key is not known to this log")
-	// ErrBadEntry: the entry is malformed or its signature is not by its key.
-	ErrBadEntry = errors.New("bad log entry")
-	// ErrBusy: more entries are waiting than the log takes at once. Try again.
-	ErrBusy = errors.New("log is busy")
-	// ErrCorrupt: what is on the disk is not what was logged. Nothing is
-	// written any more; entries that can be proven are still answered.
-	ErrCorrupt = errors.New("log on disk is damaged")
-	// ErrClosed: the log was closed.
-	ErrClosed = errors.New("log is closed")
+	ErrStranger = backend.ErrStranger
+	ErrBadEntry = backend.ErrBadEntry
+	ErrBusy     = backend.ErrBusy
+	ErrCorrupt  = backend.ErrCorrupt
+	ErrClosed   = backend.ErrClosed
 )
 
 // Defaults of Options, and limits.
@@ -65,8 +63,8 @@ const (
 	DefaultCheckpointInterval = 100 * time.Millisecond
 	DefaultWitnessedInterval  = time.Second
 	witnessTimeout            = 10 * time.Second
+	DefaultWaiting            = 4096
 	batchSize                 = 256
-	maxWaiting                = 4096
 )
 
 // Options are what a Log can do without. The zero Options are right, but let
@@ -82,6 +80,9 @@ type Options struct {
 	Logger *slog.Logger
 	// BatchAge is how long a leaf waits for company. Zero: DefaultBatchAge.
 	BatchAge time.Duration
+	// Waiting is how many entries may be on their way at once; one more is
+	// ErrBusy. Zero: DefaultWaiting.
+	Waiting int
 	// CheckpointInterval is the least time between two checkpoints, at least
 	// 100 ms. Zero: DefaultCheckpointInterval, or DefaultWitnessedInterval
 	// where witnesses are asked.
@@ -110,6 +111,9 @@ func (o *Options) orDefaults() Options {
 	if d.BatchAge <= 0 {
 		d.BatchAge = DefaultBatchAge
 	}
+	if d.Waiting <= 0 {
+		d.Waiting = DefaultWaiting
+	}
 	if d.CheckpointInterval <= 0 {
 		d.CheckpointInterval = DefaultCheckpointInterval
 		if d.Witnesses != nil {
@@ -119,7 +123,7 @@ func (o *Options) orDefaults() Options {
 	return d
 }
 
-// A Log is an open log. Its methods can be called concurrently.
+// A Log is an open log, as [backend.Log] has it.
 type Log struct {
 	opts   Options
 	id     []byte // the log's id, 32 bytes
@@ -128,7 +132,7 @@ type Log struct {
 	guard  *guard
 	latest *latest
 	append tessera.AddFn
-	mux    *http.ServeMux
+	door   http.Handler
 
 	witnesses *witnesses // nil: nobody is asked
 
@@ -165,7 +169,7 @@ func Open(ctx context.Context, dir, origin string, signer ed25519.PrivateKey, o 
 		l.done.Wait()
 		return nil, err
 	}
-	l.mux = l.routes()
+	l.door = Handler(l, opts.Logger)
 	return l, nil
 }
 
@@ -192,7 +196,7 @@ func (l *Log) open(ctx context.Context, origin string, signer ed25519.PrivateKey
 // with that knows them all.
 func (l *Log) recover(ctx context.Context) error {
 	switch cp, err := l.latest.read(ctx); {
-	case errors.Is(err, errNoCheckpoint):
+	case errors.Is(err, backend.ErrNoCheckpoint):
 		return nil
 	case err != nil:
 		return err
@@ -278,10 +282,34 @@ func (l *Log) witnessGroup() (tessera.WitnessGroup, error) {
 	return group, nil
 }
 
+// Checkpoint returns the last checkpoint.
+func (l *Log) Checkpoint(ctx context.Context) (*ledger.Checkpoint, error) {
+	cp, _ := l.latest.get()
+	if cp == nil {
+		return nil, backend.ErrNoCheckpoint
+	}
+	return cp, ctx.Err()
+}
+
 // Size returns how many entries the last checkpoint has.
 func (l *Log) Size(ctx context.Context) (uint64, error) {
-	cp, _ := l.latest.get()
-	return cp.Size, ctx.Err()
+	if cp, _ := l.latest.get(); cp != nil {
+		return cp.Size, ctx.Err()
+	}
+	return 0, ctx.Err()
+}
+
+// Read returns a tile, but nothing the last checkpoint does not have: that may
+// still change.
+func (l *Log) Read(ctx context.Context, path string) ([]byte, error) {
+	size, err := l.Size(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if t, ok := parseTile(path); !ok || !t.within(size) {
+		return nil, fmt.Errorf("log of %d entries has no %.100q: %w", size, path, fs.ErrNotExist)
+	}
+	return os.ReadFile(filepath.Join(l.files.Root, filepath.FromSlash(path)))
 }
 
 // Count returns how many different leaves of the log a key signed.

@@ -332,7 +332,7 @@ func TestBusyAndClosed(t *testing.T) {
 	known := leaf(t)
 	add(t, l, known, false)
 	l.mu.Lock()
-	for i := range maxWaiting {
+	for i := range DefaultWaiting {
 		l.flying[leafHash{byte(i), byte(i >> 8)}] = &flight{done: make(chan struct{})}
 	}
 	l.mu.Unlock()

@@ -33,8 +33,10 @@ var may = map[string][]string{
 	"attest": {"internal/strictjson"},
 
 	"ledger":                        {"internal/strictjson", "attest"},
-	"ledger/tlog":                   {"internal/strictjson", "attest", "ledger", "ledger/quorum"},
-	"ledger/tlog/tlogtest":          {},
+	"ledger/backend":                {"attest", "ledger"},
+	"ledger/tlog":                   {"internal/strictjson", "attest", "ledger", "ledger/backend", "ledger/quorum"},
+	"ledger/tlog/tlogtest":          {"attest", "ledger", "ledger/backend"},
+	"ledger/shards":                 {"ledger/internal/disk", "internal/strictjson", "ledger"},
 	"ledger/tsa":                    {"attest", "ledger"},
 	"ledger/client":                 {"internal/strictjson", "attest", "ledger"},
 	"ledger/internal/disk":          {},
