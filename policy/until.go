@@ -39,7 +39,7 @@ func (f *Facts) turns() []time.Time {
 		}
 	}
 	if f.Host != nil {
-		all = append(all, f.Host.Received.Add(-verify.MaxClockSkew))
+		all = append(all, f.Host.Received.Add(-verify.MaxClockSkew), f.Host.Received.Add(maxRecordAge+1))
 		if f.Site != nil {
 			all = append(all, f.Host.Received.Add(f.Site.MaxRecordAge+1))
 		}

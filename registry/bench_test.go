@@ -79,8 +79,8 @@ func BenchmarkQuick(b *testing.B) {
 // TestQuickAllocations: what a host asks for again makes little garbage.
 func TestQuickAllocations(t *testing.T) {
 	for name, ask := range reads(t) {
-		if n := testing.AllocsPerRun(1000, ask); n > 6 {
-			t.Errorf("%s: %v allocations, want at most 6", name, n)
+		if n := testing.AllocsPerRun(1000, ask); n > 4 {
+			t.Errorf("%s: %v allocations, want at most 4", name, n)
 		}
 	}
 }

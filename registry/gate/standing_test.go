@@ -169,6 +169,7 @@ func TestStandingFalls(t *testing.T) {
 		"the patch is embargoed":          {nothing, func(s *scene) { s.embargo(s.fits.PatchManifest, time.Time{}) }},
 		"the patch's embargo is lifted":   {func(s *scene) { s.embargo(s.fits.PatchManifest, time.Time{}) }, func(s *scene) { s.lift(s.fits.PatchManifest) }},
 		"the patch's embargo ends":        {func(s *scene) { s.embargo(s.fits.PatchManifest, soon()) }, nothing},
+		"the site policy is stricter":     {nothing, func(s *scene) { s.Site().MinimumAssurance.Host = "quoted" }},
 		"an embargo names the host":       {func(s *scene) { s.embargo("", time.Time{}) }, func(s *scene) { s.embargo("", time.Time{}, s.host) }},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -47,7 +47,7 @@ func (s *State) View(host, repository string, d attest.Digest, now time.Time) (V
 	}
 	made.facts.Host = &made.host
 	epoch := max(repo.all, touched)
-	v := View{Facts: &made.facts, Epoch: epoch, Policy: trust.Envelope(), Grounds: Grounds{h, trust, epoch}}
+	v := View{Facts: &made.facts, Epoch: epoch, Policy: trust.Envelope(), Grounds: s.grounds(h, epoch)}
 	if h.Record != nil {
 		v.Record = h.Record.Sequence
 	}

@@ -321,12 +321,13 @@ func (f *field) run(ctx context.Context, r row, entrants []entrant) {
 	if r.rounds > 0 {
 		rounds = min(rounds, r.rounds)
 	}
-	for round := -1; round < rounds; round++ { // the first warms up and does not count
-		entrants = slices.DeleteFunc(entrants, func(e entrant) bool {
-			w := r
-			if round < 0 && w.times == 0 {
+	for round := range rounds + 1 { // the first warms up and does not count
+		var out []string
+		for _, i := range order(len(entrants), round) {
+			e, w := entrants[i], r
+			if round == 0 && w.times == 0 {
 				w.window /= 4
-			} else if round < 0 {
+			} else if round == 0 {
 				w.times = 1
 			}
 			if r.bytes > 0 && strings.HasPrefix(r.name, "push") {
@@ -335,14 +336,12 @@ func (f *field) run(ctx context.Context, r row, entrants []entrant) {
 			s, err := w.measure(ctx, e)
 			if err != nil {
 				f.report.missing[place(r.name, e.label)] = err.Error()
-				return true
-			}
-			if round >= 0 {
+				out = append(out, e.label)
+			} else if round > 0 {
 				f.report.add(r, e.label, s)
 			}
-			return false
-		})
-		slices.Reverse(entrants)
+		}
+		entrants = slices.DeleteFunc(entrants, func(e entrant) bool { return slices.Contains(out, e.label) })
 	}
 }
 
