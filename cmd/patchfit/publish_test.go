@@ -60,6 +60,10 @@ func TestDryRun(t *testing.T) {
 	for _, ref := range []string{":fix", "@" + string(digest)} {
 		fails(t, exit.NotFound, "not", "tree", repository+ref)
 	}
+	for _, bad := range [][]string{{"--fixes", "CVE-1"}, {"--fixes", "CVE-1", "--dry-run"}} {
+		fails(t, exit.Failure, "is not a CVE id", append(append([]string{"publish"}, way...), bad...)...)
+		fails(t, exit.NotFound, "not", "tree", repository+"@"+string(digest)) // nothing is left behind
+	}
 	if got := published(t, way...); got.Artifacts[0].Digest != digest || got.DryRun {
 		t.Errorf("it got %s, and was to get %s", got.Artifacts[0].Digest, digest)
 	}

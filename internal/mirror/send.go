@@ -78,7 +78,7 @@ func (p *push) blob(ctx context.Context, b Descriptor) error {
 		return err
 	}
 	defer r.Close()
-	counted := &counter{r: r, report: func(n int64) { p.progress.Bytes("blob "+b.Digest.Short(), n, b.Size) }}
+	counted := p.progress.Reader("blob "+b.Digest.Short(), r, b.Size)
 	if err := p.remote.Blobs().Push(ctx, d, counted); err != nil && !errors.Is(err, errdef.ErrAlreadyExists) {
 		return fmt.Errorf("blob %s: %w", b.Digest, translate(err))
 	}

@@ -238,23 +238,42 @@ func (p *Publisher) Patch(ctx context.Context, patch Patch) (*Result, error) {
 	}
 	r := p.result()
 	one := oneFile{patch.File, "live-patch", attest.ArtifactPatch, base.descriptor, facts}
-	if patch.DryRun {
-		_, d, _, err := one.manifest()
-		r.DryRun, r.Artifacts = true, append(r.Artifacts, one.as(d))
-		return r, err
-	}
-	d, raw, err := p.file(ctx, r, one)
+	_, d, raw, err := one.manifest()
 	if err != nil {
 		return nil, err
 	}
 	subjects := fileSubjects(d, facts)
-	if err := p.say(ctx, r, d, claim{attest.TypeLivePatch, subjects, patch.predicate(p.config.Product, base, facts)}); err != nil {
+	claims := []claim{
+		{attest.TypeLivePatch, subjects, patch.predicate(p.config.Product, base, facts)},
+		{attest.TypeProvenance, subjects, p.provenance(patch.Capture)},
+	}
+	if err := sayable(claims); err != nil {
 		return nil, err
 	}
-	if err := p.say(ctx, r, d, claim{attest.TypeProvenance, subjects, p.provenance(patch.Capture)}); err != nil {
+	if patch.DryRun {
+		r.DryRun, r.Artifacts = true, append(r.Artifacts, one.as(d))
+		return r, nil
+	}
+	if _, _, err := p.file(ctx, r, one); err != nil {
 		return nil, err
+	}
+	for _, c := range claims {
+		if err := p.say(ctx, r, d, c); err != nil {
+			return nil, err
+		}
 	}
 	return r, p.tag(ctx, "live patch", d, raw, patch.Tag)
+}
+
+// sayable refuses what could not be said, before anything is pushed: a patch
+// nobody can say anything about would be left behind.
+func sayable(claims []claim) error {
+	for _, c := range claims {
+		if _, err := attest.NewStatement(c.typ, c.subjects, c.predicate); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fits compares the environment a patch was built in with its base's.

@@ -85,24 +85,11 @@ func (p *Publisher) pushBlob(ctx context.Context, what string, d ocispec.Descrip
 	}
 	defer r.Close()
 	p.progress.Step("%s: pushing %s", what, short(d.Digest))
-	counted := &counter{r: r, report: func(n int64) { p.progress.Bytes(what, n, d.Size) }}
+	counted := p.progress.Reader(what, r, d.Size)
 	if err := p.repo.Blobs().Push(ctx, d, counted); err != nil && !errors.Is(err, errdef.ErrAlreadyExists) {
 		return fmt.Errorf("pushing %s: %w", what, translate(err))
 	}
 	return nil
-}
-
-type counter struct {
-	r      io.Reader
-	n      int64
-	report func(int64)
-}
-
-func (c *counter) Read(b []byte) (int, error) {
-	n, err := c.r.Read(b)
-	c.n += int64(n)
-	c.report(c.n)
-	return n, err
 }
 
 func (p *Publisher) pushBytes(ctx context.Context, what string, d ocispec.Descriptor, b []byte) error {

@@ -38,6 +38,24 @@ func (p *Progress) Bytes(what string, done, total int64) {
 	}
 }
 
+// Reader is r, of total bytes, and draws how much of it was read.
+func (p *Progress) Reader(what string, r io.Reader, total int64) io.Reader {
+	return &watched{r: r, report: func(n int64) { p.Bytes(what, n, total) }}
+}
+
+type watched struct {
+	r      io.Reader
+	n      int64
+	report func(int64)
+}
+
+func (w *watched) Read(b []byte) (int, error) {
+	n, err := w.r.Read(b)
+	w.n += int64(n)
+	w.report(w.n)
+	return n, err
+}
+
 func (p *Progress) draw(now bool, line string) {
 	if p == nil || p.w == nil {
 		return

@@ -180,6 +180,20 @@ func foreign(p papers, proxies []string) []string {
 	return bad
 }
 
+var mergeMark = regexp.MustCompile(`(?m)^(<{7}|>{7})( |$)`)
+
+// halfMerged complains of texts in which a merge left both sides standing:
+// nested modules are built later than this runs.
+func halfMerged(p papers) []string {
+	var bad []string
+	for name, text := range p {
+		if m := mergeMark.FindIndex(text); m != nil {
+			bad = append(bad, fmt.Sprintf("%s:%d has the marks of a merge", name, 1+bytes.Count(text[:m[0]], []byte("\n"))))
+		}
+	}
+	return bad
+}
+
 // proxies returns the hosts through which this machine reaches others.
 func proxies() []string {
 	var hosts []string
@@ -211,6 +225,10 @@ func TestNoMachineIsNamed(t *testing.T) {
 	none(t, foreign(readPapers(t, house(t).root), proxies()))
 }
 
+func TestMergesAreWhole(t *testing.T) {
+	none(t, halfMerged(readPapers(t, house(t).root)))
+}
+
 func TestDocsChecksSee(t *testing.T) {
 	h := crooked(t, map[string]string{
 		"Makefile":  "all:\n",
@@ -218,10 +236,11 @@ func TestDocsChecksSee(t *testing.T) {
 		"docs/a.md": "[up](../README.md#a-b-c)\n",
 		"a/a.go":    "// Package a is described in docs/spec/none.md and docs/a.md.\npackage a\n",
 		"a/b.txt":   "\nsee example.invalid\n",
+		"a/d.txt":   "one\n<<<<<<< HEAD\ntwo\n=======\nthree\n>>>>>>> other\n",
 		"a/c.txt":   "fine: docs/" + "work/x\nbad: \"/" + "work/x\"\n",
 	})
 	p := readPapers(t, h.root)
-	bad := slices.Concat(deadLinks(p), missingPages(h, p), missingTargets(p), foreign(p, []string{"example.invalid"}))
+	bad := slices.Concat(deadLinks(p), missingPages(h, p), missingTargets(p), foreign(p, []string{"example.invalid"}), halfMerged(p))
 	complains(t, bad, "docs/none.md", "no such file")
 	complains(t, bad, "#no", "no such heading")
 	complains(t, bad, "/etc", "neither https nor")
@@ -230,7 +249,8 @@ func TestDocsChecksSee(t *testing.T) {
 	complains(t, bad, "make other")
 	complains(t, bad, "a/b.txt:2", "example.invalid")
 	complains(t, bad, "a/c.txt:2", "a place of one machine")
-	if len(bad) != 8 {
-		t.Errorf("%d complaints, want 8: %q", len(bad), bad)
+	complains(t, bad, "a/d.txt:2", "merge")
+	if len(bad) != 9 {
+		t.Errorf("%d complaints, want 9: %q", len(bad), bad)
 	}
 }
