@@ -38,12 +38,9 @@ func area(t *testing.T, name string, setUp func(*testscript.Env), clients ...str
 			e.Setenv("HOME", e.WorkDir)
 			e.Values[serverKey{}] = new(*running)
 			e.Values[othersKey{}] = map[string]*running{}
-<<<<<<< HEAD
 			e.Values[bucketKey{}] = new(bucketServer)
 			e.Values[frontKey{}] = new(front)
-=======
 			e.Values[lieKey{}] = new(http.Server)
->>>>>>> w-monitor
 			e.Setenv("PRELUDE", filepath.Join(moduleDir(t), "testdata", "prelude"))
 			e.Setenv("GREET", filepath.Join(moduleDir(t), "..", "demo", "testdata"))
 			if setUp != nil {
@@ -66,15 +63,12 @@ func commandsOfScripts() map[string]func(*testscript.TestScript, bool, []string)
 		"exits":   exits,
 		"refused": refused,
 		"cutoff":  cutoff,
-<<<<<<< HEAD
 		"s3":      s3,
 		"logged":  logged,
 		"proxy":   proxy,
-=======
 
 		"lie":         lie,
 		"replaceleaf": replaceleaf,
->>>>>>> w-monitor
 	}
 }
 
