@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+
 	"github.com/patchfit/patchfit/attest"
 )
 
@@ -35,10 +37,10 @@ func exactEntry(body []byte) *Entry {
 		return nil
 	}
 	key, err := attest.ParsePublicKey(string(der))
-	if err != nil || key.Base64() != string(der) {
+	if err != nil || key.Base64() != string(der) || key.Details() != protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256 {
 		return nil
 	}
-	return &Entry{attest.DigestFromSum(sum), sig, key}
+	return &Entry{Digest: attest.DigestFromSum(sum), Signature: sig, Key: key}
 }
 
 // exactBase64 decodes text that is the encoding of what it decodes to.

@@ -21,7 +21,7 @@ func TestExactEntry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good, err := entryBody(Entry{attest.DigestOf([]byte("x")), []byte("a signature"), key})
+	good, err := entryBody(Entry{Digest: attest.DigestOf([]byte("x")), Signature: []byte("a signature"), Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}

