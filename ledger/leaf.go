@@ -131,6 +131,13 @@ func newEntry(digest attest.Digest, sig []byte, by attest.Credential) Entry {
 // ParseEntry reads a leaf that has the one form [LeafBody] writes. It does not
 // check the signature.
 func ParseEntry(body []byte) (*Entry, error) {
+	if e := exactEntry(body); e != nil {
+		return e, nil
+	}
+	return parseEntry(body)
+}
+
+func parseEntry(body []byte) (*Entry, error) {
 	var w wireEntry
 	if err := strictjson.Unmarshal(body, MaxEntry, &w); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -132,7 +133,11 @@ func TestSegments(t *testing.T) {
 		}, want: []Kind{SegmentChanged}},
 		"a record missing": {order: []int{0, 1}, change: func(h *history) { h.records[1] = nil }, want: []Kind{RecordChanged}},
 		"another's record": {order: []int{0, 1}, change: func(h *history) { h.records[1] = h.records[0] }, want: []Kind{RecordChanged}},
-		"no record":        {order: []int{0, 1}, change: func(h *history) { h.records[1] = [][]byte{[]byte("x")} }, want: []Kind{RecordChanged}},
+		"another record in its place": {order: []int{0, 1}, change: func(h *history) {
+			other := newHistory(h.t, 2)
+			h.records[1] = [][]byte{bytes.Replace(other.records[1][0], []byte("lib/demo"), []byte("lib/evil"), 1)}
+		}, want: []Kind{RecordChanged}},
+		"no record": {order: []int{0, 1}, change: func(h *history) { h.records[1] = [][]byte{[]byte("x")} }, want: []Kind{RecordChanged}},
 	} {
 		h := newHistory(t, 4)
 		if tt.change != nil {

@@ -77,7 +77,11 @@ func madeBy(e *attest.Envelope, leaf []byte) (*attest.PublicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errLeaf, err)
 	}
-	body, err := ledger.EntryBody(e, entry.Key)
+	by := attest.Credential(entry.Key)
+	if entry.Certificate != nil {
+		by = entry.Certificate
+	}
+	body, err := ledger.EntryBody(e, by)
 	if err != nil || !bytes.Equal(body, leaf) {
 		return nil, errLeaf
 	}

@@ -23,7 +23,7 @@ func (m *Monitor) look(origin string, index uint64, leaf []byte) error {
 	switch {
 	case watched:
 		a.Alert, a.Name, a.Text = WatchedKey, name, fmt.Sprintf("entry %d was signed by %s", index, name)
-	case m.o.Known != nil && !m.o.Known(a.Key):
+	case m.o.Known != nil && !m.o.Known(e):
 		a.Alert, a.Text = UnknownKey, fmt.Sprintf("entry %d was signed by %s, a key nobody named", index, a.Key)
 	default:
 		return nil

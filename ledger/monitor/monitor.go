@@ -55,8 +55,9 @@ type Options struct {
 	Policy *quorum.Policy
 	// Watched are the keys whose every use is an alert, by id, with a name.
 	Watched map[attest.Digest]string
-	// Known reports whether a key may sign entries. Nil: every key may.
-	Known func(key attest.Digest) bool
+	// Known reports whether who signed an entry, by a key or a certificate, may.
+	// Nil: everybody may.
+	Known func(e *ledger.Entry) bool
 	// MaxAge is how long the log may stay as it is. 0: for ever.
 	MaxAge time.Duration
 	// Lag is how long the log may be behind a witness, which cosigns before

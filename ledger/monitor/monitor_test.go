@@ -236,7 +236,7 @@ func TestKeys(t *testing.T) {
 		return leaves[i%3](i)
 	}
 	f.grow(1)
-	w, url := newWatch(t, f, Options{Watched: map[attest.Digest]string{ids[1]: "release.pem.pub"}, Known: func(k attest.Digest) bool { return k != ids[2] }}), f.serve()
+	w, url := newWatch(t, f, Options{Watched: map[attest.Digest]string{ids[1]: "release.pem.pub"}, Known: func(e *ledger.Entry) bool { return e.Key.ID() != ids[2] }}), f.serve()
 	r, err := w.visit(url)
 	if err != nil || r.Breach || r.Alerts != 5 || len(w.alerts) != 5 {
 		t.Fatalf("%+v, %v: told %+v", r, err, w.alerts)
@@ -267,7 +267,7 @@ func TestNothingIsToldOfWhatIsNotVerified(t *testing.T) {
 	f := newFake(t)
 	_, f.leaf = entryBy(t, newKey(t))
 	f.grow(300)
-	w, url := newWatch(t, f, Options{Known: func(attest.Digest) bool { return false }}), f.serve()
+	w, url := newWatch(t, f, Options{Known: func(*ledger.Entry) bool { return false }}), f.serve()
 	honest := f.leaf
 	f.leaf = func(i int64) []byte {
 		if i == 290 {

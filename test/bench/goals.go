@@ -49,7 +49,9 @@ var evidence = []goal{
 	{area: "evidence", name: "proof-1m-vs-10k-entries", pkg: "./ledger/tlog", benchmark: "BenchmarkProof", unit: "ratio", limit: 1.5},
 	{area: "evidence", name: "proof-1m-p50-us", pkg: "./ledger/tlog", benchmark: "BenchmarkProof", unit: "p50-µs", stated: true},
 	{area: "evidence", name: "proof-1m-p99-us", pkg: "./ledger/tlog", benchmark: "BenchmarkProof", unit: "p99-µs", stated: true},
-	{area: "evidence", name: "monitor-1m-entries-s", pkg: "./ledger/tlog", benchmark: "BenchmarkMonitorMillion", unit: "s", stated: true},
+	{area: "evidence", name: "monitor-1m-entries-s", pkg: "./ledger/monitor", benchmark: "BenchmarkMonitorMillion/entries", unit: "s", stated: true},
+	{area: "evidence", name: "monitor-1m-keys-s", pkg: "./ledger/monitor", benchmark: "BenchmarkMonitorMillion/keys", unit: "s", stated: true},
+	{area: "evidence", name: "monitor-1m-keys-heap-mb", pkg: "./ledger/monitor", benchmark: "BenchmarkMonitorMillion/keys", unit: "heap-MB", stated: true},
 }
 
 const (

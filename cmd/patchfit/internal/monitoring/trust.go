@@ -12,7 +12,9 @@ import (
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
 	"github.com/patchfit/patchfit/internal/exit"
+	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/quorum"
+	"github.com/patchfit/patchfit/verify"
 )
 
 // requestTime is how long the log may take for one file.
@@ -25,6 +27,7 @@ type trust struct {
 	root    []byte         // trusted_root.json
 	quorum  *quorum.Policy // nil: no witness is asked for
 	knows   map[attest.Digest]string
+	names   *verify.Verifier         // knows certificates
 	also    map[attest.Digest]string // --known
 	session *shell.Session           // whose pinned policy is asked again; nil: none is
 }
@@ -93,7 +96,11 @@ func (t *trust) take(p *attest.TrustPolicy) error {
 		}
 		t.quorum = q
 	}
-	t.knows = map[attest.Digest]string{}
+	names, err := verify.New(p)
+	if err != nil {
+		return err
+	}
+	t.knows, t.names = map[attest.Digest]string{}, names
 	for _, signer := range p.Signers {
 		for _, k := range signer.Keys {
 			key, err := attest.ParsePublicKey(k.Key)
@@ -142,11 +149,17 @@ func (t *trust) refresh(ctx context.Context) error {
 	if err := now.take(p); err != nil {
 		return err
 	}
-	t.knows = now.knows
+	t.knows, t.names = now.knows, now.names
 	return nil
 }
 
-func (t *trust) known(key attest.Digest) bool {
+// known reports whether the trust policy, or --known, names who signed. A
+// certificate is asked as of when it began: a leaf has no time.
+func (t *trust) known(e *ledger.Entry) bool {
+	if e.Certificate != nil {
+		return t.names.Certificate(e.Certificate, e.Certificate.X509().NotBefore) == nil
+	}
+	key := e.Key.ID()
 	_, signer := t.knows[key]
 	_, also := t.also[key]
 	return signer || also

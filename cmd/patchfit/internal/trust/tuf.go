@@ -53,7 +53,9 @@ Without keys of its own, snapshot has those of targets.
 
 Next: trust tuf sign with the root keys, and those of the version before.`,
 		Args: shell.Exactly("DIR"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.tufRoot(cmd.Context(), args[0], &c, time.Now()) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.tufRoot(cmd.Context(), args[0], &c, time.Now())
+		},
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&c.add, "add-key", nil, "ROLE=FILE: a key of a role, public or private; repeat for each")

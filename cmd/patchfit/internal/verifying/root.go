@@ -89,6 +89,7 @@ type RootAnswer struct {
 	TrustedRoot   attest.Digest `json:"trustedRoot"` // of the file
 	Criteria      []string      `json:"criteria"`
 	Bundles       []rootResult  `json:"bundles"`
+	Proof         *ProofAnswer  `json:"proof,omitzero"` // with --proof
 	Verified      bool          `json:"verified"`
 }
 
@@ -158,6 +159,16 @@ func (a verbs) byRoot(v *flags, sub *subject, bundles []named) error {
 		answer.Bundles = append(answer.Bundles, r)
 		answer.Verified = answer.Verified && r.Verified
 	}
+	if v.proof.file != "" {
+		to, err := v.root.pinned()
+		if err != nil {
+			return err
+		}
+		if answer.Proof, err = v.proof.answer(bundles[0].raw, to); err != nil {
+			return err
+		}
+		answer.Verified = answer.Verified && answer.Proof.Verified
+	}
 	if err := a.Print(answer, func(out io.Writer) { rootText(out, term.Marks(out), answer) }); err != nil {
 		return err
 	}
@@ -183,7 +194,7 @@ func (v *flags) rootOutcome(answer *RootAnswer) error {
 		}
 		return exit.With(exit.NotFound, text, "ask whoever signed for the bundle")
 	}
-	return nil
+	return answer.Proof.outcome()
 }
 
 func rootText(w io.Writer, m term.Marker, a *RootAnswer) {
@@ -206,6 +217,7 @@ func rootText(w io.Writer, m term.Marker, a *RootAnswer) {
 	if len(a.Bundles) == 0 {
 		fmt.Fprintf(w, "%s no bundle\n", m.Cross)
 	}
+	a.Proof.text(w, m)
 	if !a.Verified {
 		fmt.Fprintln(w, "NOT verified")
 		return

@@ -39,6 +39,7 @@ type flags struct {
 	product string
 	typ     string
 	root    rootFlags
+	proof   proofFlags
 }
 
 func (a verbs) verifyCommand() *cobra.Command {
@@ -60,13 +61,17 @@ With --trusted-root any Sigstore bundle is verified, by a key or by the identity
 in a certificate: a v0.1 to v0.3 bundle whose log entry is of Rekor v1 or v2, over
 a statement or a bare signature. The answer says which log it is in.
 
+With --proof the entry of the one bundle has to be in the log also by a C2SP
+tlog-proof, as patchfit audit prove makes them, whose checkpoint is cosigned as
+the trust policy's logPolicy, or the tlog-policy in --log-policy, asks.
+
 What needs a host to decide, and revocations, is not asked here: see why.`,
 		Args: shell.Exactly("FILE, DIGEST or REFERENCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (v.policy == "") != (v.roots == "") {
 				return exit.BadUsage(errors.New("--trust-policy and --roots go together"), "the roots' digest is what makes the policy yours: patchfit trust show prints it")
 			}
-			if err := v.root.check(&v); err != nil {
+			if err := errors.Join(v.root.check(&v), v.proof.check(&v)); err != nil {
 				return err
 			}
 			return a.verify(cmd.Context(), &v, args[0])
@@ -78,6 +83,8 @@ What needs a host to decide, and revocations, is not asked here: see why.`,
 	f.StringVar(&v.roots, "roots", "", "digest of the roots the policy has to have")
 	f.StringVar(&v.product, "product", "", "product id (default: the one in the reference's repository, or the only one)")
 	f.StringVar(&v.typ, "type", "", "ask for a statement of this type: a URI or a short name")
+	f.StringVar(&v.proof.file, "proof", "", "tlog-proof file of the bundle's log entry")
+	f.StringVar(&v.proof.policy, "log-policy", "", "tlog-policy the proof's checkpoint is held to (default: the trust policy's)")
 	f.StringVar(&v.root.file, "trusted-root", "", "Sigstore trusted root to go by in place of a trust policy")
 	f.StringVar(&v.root.key, "key", "", "public key that has to have signed (with --trusted-root)")
 	f.StringVar(&v.root.identity, "certificate-identity", "", "identity in the signer's certificate (with --trusted-root)")
@@ -102,6 +109,7 @@ type Answer struct {
 	PolicyVersion int64         `json:"policyVersion"`
 	Criteria      []string      `json:"criteria"`
 	Statements    []Result      `json:"statements"`
+	Proof         *ProofAnswer  `json:"proof,omitzero"` // with --proof
 	Verified      bool          `json:"verified"`
 }
 
@@ -156,6 +164,12 @@ func (a verbs) verify(ctx context.Context, v *flags, what string) error {
 		return err
 	}
 	answer := c.about(sub).all(bundles)
+	if v.proof.file != "" {
+		if answer.Proof, err = v.proof.answer(bundles[0].raw, byPolicy(p)); err != nil {
+			return err
+		}
+		answer.Verified = answer.Verified && answer.Proof.Verified
+	}
 	if err := a.Print(answer, func(w io.Writer) { verifyText(w, term.Marks(w), answer) }); err != nil {
 		return err
 	}
@@ -316,7 +330,7 @@ func (v *flags) outcome(answer *Answer) error {
 	if !found {
 		return exit.With(exit.NotFound, "NO_ATTESTATION: nobody has said anything about this", verify.NoAttestation.Remedy())
 	}
-	return nil
+	return answer.Proof.outcome()
 }
 
 func verifyText(w io.Writer, m term.Marker, v *Answer) {
@@ -335,6 +349,7 @@ func verifyText(w io.Writer, m term.Marker, v *Answer) {
 	if len(v.Statements) == 0 {
 		fmt.Fprintf(w, "%s no statement\n", m.Cross)
 	}
+	v.Proof.text(w, m)
 	if !v.Verified {
 		fmt.Fprintln(w, "NOT verified")
 		return
