@@ -23,6 +23,10 @@ func (m *Monitor) look(origin string, index uint64, leaf []byte) error {
 	switch {
 	case watched:
 		a.Alert, a.Name, a.Text = WatchedKey, name, fmt.Sprintf("entry %d was signed by %s", index, name)
+	case m.o.Known != nil && e.Certificate != nil && m.o.Known(e.Certificate.Name()):
+		return nil
+	case m.o.Known != nil && e.Certificate != nil:
+		a.Alert, a.Text = UnknownKey, fmt.Sprintf("entry %d was signed by %s, with a certificate of %q (issuer %q), a name nobody named", index, a.Key, e.Certificate.SAN(), e.Certificate.Issuer())
 	case m.o.Known != nil && !m.o.Known(a.Key):
 		a.Alert, a.Text = UnknownKey, fmt.Sprintf("entry %d was signed by %s, a key nobody named", index, a.Key)
 	default:
