@@ -172,6 +172,24 @@ func (c *Certificate) SAN() string { return c.san }
 // certificate names none.
 func (c *Certificate) Issuer() string { return c.issuer }
 
+// Name returns the sha256 of the canonical JSON of issuer and san: what a leaf
+// tells of an identity, which is not its authority.
+func (c *Certificate) Name() Digest { return nameDigest(c.san, c.issuer) }
+
+// Name returns that of the identity's certificates.
+func (i SignerIdentity) Name() Digest { return nameDigest(i.SAN, i.Issuer) }
+
+func nameDigest(san, issuer string) Digest {
+	b, err := strictjson.Canonical(struct {
+		Issuer string `json:"issuer"`
+		SAN    string `json:"san"`
+	}{issuer, san})
+	if err != nil {
+		return "" // names nobody
+	}
+	return DigestOf(b)
+}
+
 // ID returns the identity's digest: the sha256 of the canonical JSON of ca,
 // issuer and san. Every certificate of one identity is one voice, whatever its
 // key, and a revocation of the digest ends them all.

@@ -123,6 +123,14 @@ type Entry struct {
 	Certificate *attest.Certificate
 }
 
+// By returns who signed, as the leaf has it.
+func (e *Entry) By() attest.Credential {
+	if e.Certificate != nil {
+		return e.Certificate
+	}
+	return e.Key
+}
+
 func newEntry(digest attest.Digest, sig []byte, by attest.Credential) Entry {
 	cert, _ := by.(*attest.Certificate)
 	return Entry{digest, sig, by.SigningKey(), cert}

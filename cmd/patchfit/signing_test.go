@@ -16,6 +16,7 @@ import (
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/verifying"
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/keyfile"
+	"github.com/patchfit/patchfit/internal/signing"
 	"github.com/patchfit/patchfit/internal/signing/signingtest"
 )
 
@@ -92,7 +93,7 @@ func TestCertificatesPublish(t *testing.T) {
 	const san = "spiffe://build.example/patches"
 	ca := newAuthority(t, "ca.crt")
 	fails(t, exit.Usage, "no meaning without its authority", "trust", "edit", "policy.signed.json", "-o", "x.json", "--add-identity", "pipeline="+san)
-	ok(t, "trust", "edit", "policy.signed.json", "-o", "next.json", "--ca", "ca.crt", "--add-identity", "pipeline="+san,
+	ok(t, "trust", "edit", "policy.signed.json", "-o", "next.json", "--identity-ca", "ca.crt", "--add-identity", "pipeline="+san,
 		"--authority", repository+":builder=pipeline", "--authority", repository+":base=pipeline", "--authority", repository+":patch=pipeline")
 	ok(t, "trust", "sign", "next.json", "--key", "root.pem")
 	ok(t, append(s.admin, "trust", "push", "next.signed.json")...)
@@ -125,4 +126,29 @@ func TestCertificatesPublish(t *testing.T) {
 	fails(t, exit.Denied, "is not one of the authority", append(base, with("stray")...)...)
 	fails(t, exit.Failure, "is for key", append(base, "--key", "run1.pem", "--certificate", "run2.crt")...)
 	fails(t, exit.Denied, "no signer of the trust policy has the key", append(base, "--key", "run1.pem")...)
+}
+
+// TestFulcioPublishes: who has a token of the provider that the authority believes
+// needs no key at all.
+func TestFulcioPublishes(t *testing.T) {
+	s := newSite(t)
+	f := signingtest.NewFulcio(t)
+	if err := os.WriteFile("chain.pem", f.Chain, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ok(t, "trust", "edit", "policy.signed.json", "-o", "next.json", "--identity-ca", "chain.pem", "--identity-issuer", f.Issuer,
+		"--add-identity", "people=release@example.org", "--authority", repository+":builder=people")
+	ok(t, "trust", "sign", "next.json", "--key", "root.pem")
+	ok(t, append(s.admin, "trust", "push", "next.signed.json")...)
+	builds(t)
+	s.as(t, "publisher")
+	publish := []string{"publish", "builder-image", "builder", "--to", repository, "--key", "fulcio:" + f.URL}
+	t.Setenv(signing.EnvToken, f.Token("other@example.org"))
+	fails(t, exit.Denied, "names no identity", publish...)
+	fails(t, exit.Failure, "is gone when this command ends", "trust", "edit", "next.json", "--add-signer", "x=fulcio:"+f.URL)
+	t.Setenv(signing.EnvToken, f.Token("release@example.org"))
+	first := published(t, publish[1:]...)
+	if again := published(t, publish[1:]...); len(again.Statements) != 1 || again.Statements[0].LogIndex != first.Statements[0].LogIndex {
+		t.Errorf("another key publishes it again: %+v, was %+v", again, first)
+	}
 }

@@ -195,7 +195,7 @@ func (p *Publisher) attached(ctx context.Context, subject ocispec.Descriptor, pa
 			if err != nil {
 				return err
 			}
-			if parsed, err := attest.ParseBundle(b); err == nil && bytes.Equal(parsed.Envelope.Payload, payload) && parsed.Envelope.Verify(p.key) == nil {
+			if parsed, err := attest.ParseBundle(b); err == nil && bytes.Equal(parsed.Envelope.Payload, payload) && p.mine(parsed) {
 				found = b
 			}
 		}
@@ -205,6 +205,17 @@ func (p *Publisher) attached(ctx context.Context, subject ocispec.Descriptor, pa
 		return nil, fmt.Errorf("looking for what is attached already: %w", translate(err))
 	}
 	return found, nil
+}
+
+// mine reports whether b is by the signer of this publish: its key, or its name,
+// for certificates of one name each have a key of their own. That the server took
+// the certificate means that the trust policy named its authority.
+func (p *Publisher) mine(b *attest.Bundle) bool {
+	c := p.config.Certificate
+	if c == nil || b.Certificate == nil {
+		return c == nil && b.Certificate == nil && b.Envelope.Verify(p.key) == nil
+	}
+	return b.Certificate.SAN() == c.SAN() && b.Certificate.Issuer() == c.Issuer() && b.Envelope.Verify(b.Certificate.SigningKey()) == nil
 }
 
 func (p *Publisher) readBundle(ctx context.Context, d ocispec.Descriptor) ([]byte, error) {

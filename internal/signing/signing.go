@@ -1,8 +1,9 @@
 // Package signing opens what signs statements and trust policies, by the
 // reference a person gives: a key file, a PKCS #11 URI (RFC 7512), or the key
-// of a key service as sigstore names them, SCHEME://KEY.
+// of a key service as sigstore names them, SCHEME://KEY. Or fulcio:URL, which is a
+// fresh key that a Fulcio certifies for whom a token names.
 //
-// Only files are read in this process. Everything else is a program of the
+// Only files and fresh keys are in this process. Everything else is a program of the
 // person's choice, sigstore-kms-SCHEME on the PATH, that speaks sigstore's
 // plugin protocol; cosign runs the same ones. So no driver of a device and no
 // vendor's SDK is linked here, and the programs here stay static. What a
@@ -37,11 +38,17 @@ const programPrefix = "sigstore-kms-"
 type Signer struct {
 	signature.Signer
 	Key *attest.PublicKey
+	// Certificate names whose key it is, where whoever certified it is asked each
+	// time (fulcio:URL); nil otherwise.
+	Certificate *attest.Certificate
 }
 
 // Open opens the signer that ref names. ctx ends the programs that it runs,
 // now and for each signature.
 func Open(ctx context.Context, ref string) (*Signer, error) {
+	if base, ok := strings.CutPrefix(ref, fulcio); ok {
+		return openFulcio(ctx, base)
+	}
 	if Remote(ref) {
 		return openRemote(ctx, ref)
 	}
@@ -65,14 +72,14 @@ func signer(s signature.Signer, ref string) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", ref, err)
 	}
-	return &Signer{s, key}, nil
+	return &Signer{Signer: s, Key: key}, nil
 }
 
 const pkcs11 = "pkcs11:"
 
 // Remote reports whether ref names something else than a file.
 func Remote(ref string) bool {
-	return strings.HasPrefix(ref, pkcs11) || strings.Contains(ref, "://")
+	return strings.HasPrefix(ref, pkcs11) || strings.HasPrefix(ref, fulcio) || strings.Contains(ref, "://")
 }
 
 // scheme is part of a program's name: no path, nothing hidden.

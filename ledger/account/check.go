@@ -77,18 +77,18 @@ func (c *Check) row(index uint64, leaf []byte, r *Row) bool {
 		c.find(RowChanged, r.Record, place(index), "the row of record %d at leaf %d: %v", r.Record, index, err)
 		return false
 	}
-	var key *attest.PublicKey
+	var by attest.Credential
 	if c.own(b) {
-		if key, err = madeBy(b.Envelope, leaf); err != nil {
+		if by, err = madeBy(b.Envelope, leaf); err != nil {
 			wrong = append(wrong, err.Error())
-		} else if b.Certificate == nil { // else it is a name, which its authority's root is part of
+		} else if key, ok := by.(*attest.PublicKey); ok {
 			say(&wrong, "signer", r.Signer, key.ID())
-		}
+		} // of a certificate the row has the identity, which the trust policy knows and the leaf does not
 	} else {
 		c.result.Elsewhere++
 	}
 	c.changed(r, wrong)
-	return key != nil
+	return by != nil
 }
 
 // Late takes the row of a record that did not come with a leaf: its leaf is in
@@ -144,7 +144,7 @@ func (c *Check) segment(index uint64, leaf []byte, s *Segment) *ledger.SegmentSt
 	}
 	var key *attest.PublicKey
 	if err == nil {
-		key, err = madeBy(e, leaf)
+		key, err = madeByKey(e, leaf)
 	}
 	if err == nil && c.result.Journal != "" && key.ID() != c.result.Journal {
 		err = fmt.Errorf("it is signed by %s, and segments before it by %s", key.ID(), c.result.Journal)

@@ -72,20 +72,29 @@ func signedAt(b *attest.Bundle) (latest time.Time, err error) {
 var errLeaf = errors.New("the leaf is another's")
 
 // madeBy reports an error unless leaf is that of an envelope.
-func madeBy(e *attest.Envelope, leaf []byte) (*attest.PublicKey, error) {
+func madeBy(e *attest.Envelope, leaf []byte) (attest.Credential, error) {
 	entry, err := ledger.ParseEntry(leaf)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errLeaf, err)
 	}
-	by := attest.Credential(entry.Key)
-	if entry.Certificate != nil {
-		by = entry.Certificate
-	}
-	body, err := ledger.EntryBody(e, by)
+	body, err := ledger.EntryBody(e, entry.By())
 	if err != nil || !bytes.Equal(body, leaf) {
 		return nil, errLeaf
 	}
-	return entry.Key, e.Verify(entry.Key)
+	return entry.By(), e.Verify(entry.Key)
+}
+
+// madeByKey is madeBy of what no certificate may sign.
+func madeByKey(e *attest.Envelope, leaf []byte) (*attest.PublicKey, error) {
+	by, err := madeBy(e, leaf)
+	if err != nil {
+		return nil, err
+	}
+	key, ok := by.(*attest.PublicKey)
+	if !ok {
+		return nil, errors.New("the leaf is by a certificate")
+	}
+	return key, nil
 }
 
 // admittedAs returns in what a row is not what its journal record says.

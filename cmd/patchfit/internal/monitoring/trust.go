@@ -109,6 +109,9 @@ func (t *trust) take(p *attest.TrustPolicy) error {
 			}
 			t.knows[key.ID()] = signer.Name
 		}
+		for _, i := range signer.Identities {
+			t.knows[i.Name()] = signer.Name
+		}
 	}
 	return nil
 }

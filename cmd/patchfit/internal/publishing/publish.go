@@ -64,7 +64,7 @@ func (p *publishFlags) register(cmd *cobra.Command) {
 // signing registers what making a statement needs.
 func (p *publishFlags) signing(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&p.key, "key", "", "what signs statements: a private key file, pkcs11:…, or SCHEME://KEY")
+	f.StringVar(&p.key, "key", "", "what signs statements: a private key file, pkcs11:…, SCHEME://KEY, or fulcio:URL")
 	f.StringVar(&p.certificate, "certificate", "", "PEM file with the key's certificate, where the trust policy knows the signer by its name in one")
 	f.StringVar(&p.product, "product", "", "product id (default: as the trust policy pinned at login has it)")
 }
@@ -79,6 +79,9 @@ func (a verbs) publisher(ctx context.Context, p *publishFlags, ref shell.Referen
 	certificate, err := shell.ReadCertificate(p.certificate)
 	if err != nil {
 		return nil, err
+	}
+	if signer.Certificate != nil {
+		certificate = signer.Certificate
 	}
 	s, err := a.Connect(ref.Server)
 	if err != nil {

@@ -36,6 +36,15 @@ func OpenSigner(ctx context.Context, ref string) (*signing.Signer, error) {
 	return s, err
 }
 
+// OpenLasting is OpenSigner of a key that will be there tomorrow.
+func OpenLasting(ctx context.Context, ref string) (*signing.Signer, error) {
+	s, err := OpenSigner(ctx, ref)
+	if err == nil && s.Certificate != nil {
+		return nil, exit.Hint(fmt.Errorf("the key of %s is gone when this command ends", ref), "a trust policy names its identity: --add-identity NAME=SAN with --identity-ca")
+	}
+	return s, err
+}
+
 // ReadCertificate reads a signer's certificate; nil where path is "".
 func ReadCertificate(path string) (*attest.Certificate, error) {
 	if path == "" {
@@ -65,7 +74,7 @@ func PublicOf(path string) (*attest.PublicKey, error) {
 // where else a signer is ([OpenSigner]).
 func ReadPublic(ctx context.Context, path string) (*attest.PublicKey, error) {
 	if signing.Remote(path) {
-		s, err := OpenSigner(ctx, path)
+		s, err := OpenLasting(ctx, path)
 		if err != nil {
 			return nil, err
 		}

@@ -26,16 +26,16 @@ type certified struct {
 
 func (c *certified) flags(cmd *cobra.Command, prefix string) {
 	f := cmd.Flags()
-	f.StringArrayVar(&c.identities, prefix+"identity", nil, "NAME=SAN: a signer and its name in certificates of --ca, a URI or an email address, valid from now; repeat for each")
-	f.StringVar(&c.issuer, "issuer", "", "issuer that these certificates name (default: they name none)")
-	f.StringVar(&c.ca, "ca", "", "PEM chain of the authority of these certificates, its root last; taken into the trusted root")
+	f.StringArrayVar(&c.identities, prefix+"identity", nil, "NAME=SAN: a signer and its name in certificates of --identity-ca, a URI or an email address, valid from now; repeat for each")
+	f.StringVar(&c.issuer, "identity-issuer", "", "issuer that these certificates name (default: they name none)")
+	f.StringVar(&c.ca, "identity-ca", "", "PEM chain of the authority of these certificates, its root last; taken into the trusted root")
 }
 
 // apply takes the authority into the trusted root, and then the identities.
 func (c *certified) apply(p *attest.TrustPolicy, now time.Time) error {
 	if c.ca == "" {
 		if len(c.identities) > 0 {
-			return exit.BadUsage(errors.New("an identity has no meaning without its authority"), "name the authority's certificates with --ca")
+			return exit.BadUsage(errors.New("an identity has no meaning without its authority"), "name the authority's certificates with --identity-ca")
 		}
 		return nil
 	}

@@ -103,7 +103,7 @@ func (a verbs) trustSign(ctx context.Context, path, key, output string) error {
 	if err != nil {
 		return err
 	}
-	s, err := shell.OpenSigner(ctx, key)
+	s, err := shell.OpenLasting(ctx, key)
 	if err != nil {
 		return err
 	}

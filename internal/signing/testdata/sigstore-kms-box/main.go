@@ -74,4 +74,3 @@ func (*box) CryptoSigner(context.Context, func(error)) (crypto.Signer, crypto.Si
 }
 func (*box) SupportedAlgorithms() []string { return nil }
 func (*box) DefaultAlgorithm() string      { return "" }
-
