@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,6 +20,7 @@ import (
 // and from files beside it; against a base, and after it was revoked.
 func TestVerifyTellsEachCheck(t *testing.T) {
 	answers := schematest.Load(t, filepath.Join("..", "..", "docs", "spec", "schema", "verify-answer.json"))
+	summaries := schematest.Load(t, filepath.Join("..", "..", "docs", "spec", "schema", "vsa.json"))
 	s := newSite(t)
 	builds(t)
 	s.as(t, "publisher")
@@ -61,9 +64,53 @@ func TestVerifyTellsEachCheck(t *testing.T) {
 	}
 	verified(t, exit.OK, in("revoked", repository+"@"+string(base))...)
 
+	s.summarizes(t, summaries, verified, in)
 	fails(t, exit.Usage, "asks no server", "verify", repository+":fix", "--offline", "--trust-policy", "policy.signed.json", "--roots", string(s.roots))
 	fails(t, exit.NotFound, "UNFINISHED", "verify", repository+":fix", "--layout", t.TempDir(), "--roots", string(s.roots))
 	s.besides(t, answers, digest)
+}
+
+// summarizes writes verification summaries, good and bad.
+func (s *site) summarizes(t *testing.T, summaries schematest.Schema, verified func(*testing.T, int, ...string) verifying.Answer, in func(string, ...string) []string) {
+	t.Helper()
+	const id = "https://verifier.example/production"
+	ok(t, "keygen", "-o", "verifier.pem")
+	vsa := []string{"--vsa", "fix.vsa.json", "--key", "verifier.pem", "--verifier-id", id}
+	v := verified(t, exit.OK, in("mirror.tar", append(vsa, repository+":fix", "--base", "a.so")...)...)
+	got := readSummary(t, summaries, "fix.vsa.json")
+	want := []string{attest.LevelEvidence, attest.LevelFit, attest.LevelBuild1}
+	if v.VSA.Logged || got.Result != attest.SummaryPassed || !slices.Equal(got.Levels, want) || len(got.Inputs) != 2 ||
+		got.Verifier.ID != id || got.ResourceURI != v.VSA.Resource || got.Policy.Digest["sha256"] == "" {
+		t.Errorf("a good one: %+v", got)
+	}
+	verified(t, exit.Denied, in("revoked", append(vsa, repository+":fix")...)...)
+	if got := readSummary(t, summaries, "fix.vsa.json"); got.Result != attest.SummaryFailed || !slices.Equal(got.Levels, []string{attest.LevelFailed}) {
+		t.Errorf("of what is revoked: %+v", got)
+	}
+	verified(t, exit.NotFound, in("mirror.tar", append(vsa, repository+":fix", "--type", "base")...)...)
+	if got := readSummary(t, summaries, "fix.vsa.json"); got.Result != attest.SummaryFailed {
+		t.Errorf("of what lacks the statement that was asked for: %+v", got)
+	}
+	fails(t, exit.Usage, "--key or --verifier-id is missing", append([]string{"verify"}, in("mirror.tar", repository+":fix", "--vsa", "x.json", "--key", "verifier.pem")...)...)
+	fails(t, exit.Usage, "--vsa is missing", append([]string{"verify"}, in("mirror.tar", repository+":fix", "--verifier-id", id)...)...)
+	fails(t, exit.Failure, "is a URI", append([]string{"verify"}, in("mirror.tar", repository+":fix", "--vsa", "x.json", "--key", "verifier.pem", "--verifier-id", "me")...)...)
+}
+
+func readSummary(t *testing.T, summaries schematest.Schema, path string) (v attest.Summary) {
+	t.Helper()
+	e := must(attest.ParseEnvelope(bytes.TrimSpace(must(os.ReadFile(path))(t)), attest.PayloadType))(t)
+	statement := must(attest.ParseStatement(e.Payload))(t)
+	raw, _ := statement.Predicate.(attest.Unknown)
+	if err := json.Unmarshal(raw, &v); err != nil || statement.Type != attest.TypeSummary {
+		t.Fatalf("%s: %v, a %s", path, err, statement.Type)
+	}
+	if err := summaries.Check(raw); err != nil {
+		t.Errorf("%s: %v", path, err)
+	}
+	if key := must(attest.ParsePublicKeyPEM(must(os.ReadFile("verifier.pem.pub"))(t)))(t); e.Verify(key) != nil {
+		t.Errorf("%s is not signed by the verifier's key", path)
+	}
+	return v
 }
 
 // besides verifies a file by the bundles that lie beside it, and a bundle by

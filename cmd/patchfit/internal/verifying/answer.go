@@ -189,8 +189,3 @@ func (f *Fit) text(w io.Writer, m term.Marker) {
 		}
 	}
 }
-
-// A Summary is a verification summary that was written.
-type Summary struct{}
-
-func (s *Summary) text(io.Writer) {}

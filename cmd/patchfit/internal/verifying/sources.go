@@ -280,39 +280,39 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	return raw, errors.Join(err, f.Close())
 }
 
-// trust returns the trust policy to go by.
-func (v *flags) trust(ctx context.Context, s *source) (*attest.TrustPolicy, error) {
+// trust returns the trust policy to go by, and the digest of its envelope.
+func (v *flags) trust(ctx context.Context, s *source) (*attest.TrustPolicy, attest.Digest, error) {
 	var b []byte
 	var err error
 	from := "trust policy " + v.policy
 	switch {
 	case v.policy != "":
 		if b, err = os.ReadFile(v.policy); err != nil {
-			return nil, fmt.Errorf("reading the trust policy: %w", err)
+			return nil, "", fmt.Errorf("reading the trust policy: %w", err)
 		}
 	case v.roots != "" && s.holding != nil:
 		if b, err = s.holding.TrustPolicy(); err != nil {
-			return nil, layoutError(err)
+			return nil, "", layoutError(err)
 		}
 		from = "the layout's trust policy"
 	case s.session != nil && v.roots == "":
-		return s.session.PinnedPolicy(ctx)
+		return s.session.PinnedEnvelope(ctx)
 	}
 	if b == nil {
-		return nil, exit.BadUsage(errors.New("--trust-policy is missing"), "name the signed trust policy and, with --roots, what makes it yours")
+		return nil, "", exit.BadUsage(errors.New("--trust-policy is missing"), "name the signed trust policy and, with --roots, what makes it yours")
 	}
 	roots, err := shell.Digest(v.roots)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	p, err := attest.OpenTrustPolicy(b, roots)
 	if err == nil && !time.Now().Before(p.Expires) {
 		err = fmt.Errorf("it expired at %s", p.Expires.Format(time.RFC3339))
 	}
 	if err != nil {
-		return nil, exit.With(exit.Unproven, fmt.Sprintf("%s: %v", from, err), "get the current one, and its roots' digest, from the product's owners")
+		return nil, "", exit.With(exit.Unproven, fmt.Sprintf("%s: %v", from, err), "get the current one, and its roots' digest, from the product's owners")
 	}
-	return p, nil
+	return p, attest.DigestOf(b), nil
 }
 
 const maxRevocations = 64 << 20 // bytes of a file with all of a product

@@ -40,6 +40,7 @@ type flags struct {
 	offline     bool
 	root        rootFlags
 	fits        fitFlags
+	vsa         vsaFlags
 }
 
 func (a verbs) verifyCommand() *cobra.Command {
@@ -49,6 +50,7 @@ func (a verbs) verifyCommand() *cobra.Command {
 		Short: "verify the statements about a file or artifact, by what you pin",
 		Example: `  patchfit verify fix.so --bundle fix.sigstore.json --trust-policy policy.signed.json --roots sha256:9b1f…
   patchfit verify demo/greet:fix-1 --offline --layout mirror.tar --roots sha256:9b1f… --base /usr/lib/libgreet.so.1
+  patchfit verify demo/greet:fix-1 --vsa fix-1.vsa.json --key verifier.pem --verifier-id https://verifier.example/production
   patchfit verify fix.so --bundle fix.sigstore.json --trusted-root trusted_root.json --key release.pem.pub`,
 		Long: `Verify every statement about a file, or about an artifact by its digest, and
 tell of each check what it found: form, signature, log entry, witnesses,
@@ -61,6 +63,9 @@ are fetched from the server. With --offline no server is asked for anything: the
 --trust-policy and --roots say whom you trust, for a mirror --roots alone.
 
 With --base or --host-record the patch also has to fit, by the rules of the gate.
+
+With --vsa the outcome is written as a SLSA verification summary too, signed by the
+verifier's own key, and logged where a server was asked and its log takes the key.
 
 With --trusted-root any Sigstore bundle is verified, by a key or by the identity
 in a certificate: a v0.1 to v0.3 bundle whose log entry is of Rekor v1 or v2, over
@@ -89,7 +94,10 @@ What only a server knows of a host is not asked here: see why.`,
 	f.StringVar(&v.product, "product", "", "product id (default: the one in the reference's repository, or the only one)")
 	f.StringVar(&v.typ, "type", "", "ask for a statement of this type: a URI or a short name")
 	f.StringVar(&v.root.file, "trusted-root", "", "Sigstore trusted root to go by in place of a trust policy")
-	f.StringVar(&v.root.key, "key", "", "public key that has to have signed (with --trusted-root)")
+	f.StringVar(&v.vsa.file, "vsa", "", "write a SLSA verification summary to this file, signed with --key for --verifier-id")
+	f.StringVar(&v.vsa.verifier, "verifier-id", "", "URI of the verifier (with --vsa)")
+	f.StringVar(&v.vsa.resource, "resource-uri", "", "what was verified, as a URI (with --vsa; default: pkg:oci/…)")
+	f.StringVar(&v.root.key, "key", "", "with --trusted-root the public key that has to have signed; with --vsa the verifier's private key")
 	f.StringVar(&v.root.identity, "certificate-identity", "", "identity in the signer's certificate (with --trusted-root)")
 	f.StringVar(&v.root.issuer, "certificate-oidc-issuer", "", "who told the certificate authority that identity (with --trusted-root)")
 	return cmd
@@ -106,6 +114,9 @@ func (v *flags) check() error {
 		return exit.With(exit.Failure, "--base "+v.fits.base+" is no file that can be read, and no digest", "check the path")
 	}
 	if err := v.fits.check(v); err != nil {
+		return err
+	}
+	if err := v.vsa.check(v); err != nil {
 		return err
 	}
 	return v.root.check(v)
@@ -132,7 +143,7 @@ func (a verbs) verify(ctx context.Context, v *flags, what string) error {
 
 // answer asks everything that is asked.
 func (v *flags) answer(ctx context.Context, s *source, what string) (*Answer, error) {
-	p, err := v.trust(ctx, s)
+	p, envelope, err := v.trust(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +167,10 @@ func (v *flags) answer(ctx context.Context, s *source, what string) (*Answer, er
 		}
 		answer.Verified = answer.Verified && answer.Fit.Allow
 	}
-	return answer, nil
+	if v.vsa.file != "" {
+		answer.VSA, err = v.summarize(ctx, c, s, answer, envelope)
+	}
+	return answer, err
 }
 
 // inProduct returns the id of the product whose roles count.
