@@ -99,6 +99,9 @@ func (r *Receipts) sign(verifier string, d Decision) ([]byte, error) {
 			Decision: d.Decision, Host: d.Host, Record: d.Record, Epoch: d.Epoch, Site: d.Site, Basis: d.Basis, Reasons: findings(d.Reasons),
 		},
 	}
+	if len(d.Warnings) > 0 {
+		v.Receipt.Warnings = findings(d.Warnings)
+	}
 	for _, payload := range d.Evidence {
 		v.Inputs = append(v.Inputs, attest.ResourceDescriptor{Name: "statement", Digest: map[string]string{"sha256": payload.Hex()}})
 	}

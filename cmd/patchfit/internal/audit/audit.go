@@ -85,6 +85,7 @@ type (
 		Allow      bool             `json:"allow"`
 		Basis      string           `json:"basis"`
 		Reasons    []ledger.Finding `json:"reasons"`
+		Warnings   []ledger.Finding `json:"warnings,omitzero"`
 		LaterUses  int64            `json:"laterUses"`
 	}
 )
@@ -227,6 +228,9 @@ func (a verbs) decisionsText(w io.Writer, v *decisions) {
 			term.Printable(d.HostName), d.Host, d.Repository, d.Artifact.Short(), word)
 		for _, f := range d.Reasons {
 			fmt.Fprintf(w, "    %s: want %s, got %s\n", f.Reason, term.Printable(f.Want), term.Printable(f.Got))
+		}
+		for _, f := range d.Warnings {
+			fmt.Fprintf(w, "    %s %s: want %s, got %s; it only warns\n", m.Bang, f.Reason, term.Printable(f.Want), term.Printable(f.Got))
 		}
 		if d.LaterUses > 0 {
 			fmt.Fprintf(w, "    used %d times more\n", d.LaterUses)

@@ -82,6 +82,7 @@ type fitRule struct {
 	Criterion string       `json:"criterion"`
 	Passed    bool         `json:"passed"`
 	Findings  []fitFinding `json:"findings"`
+	Warnings  []fitFinding `json:"warnings,omitzero"` // of a site rule that only warns; it passed
 }
 
 type fitFinding struct {
@@ -109,6 +110,9 @@ func fitRules(checks []policy.Check) []fitRule {
 		r := fitRule{Rule: c.Rule, Criterion: c.Criterion, Passed: c.Passed, Findings: []fitFinding{}}
 		for _, f := range c.Findings {
 			r.Findings = append(r.Findings, fitFinding{string(f.Reason), f.Want, f.Got, f.Evidence, f.Remedy})
+		}
+		for _, f := range c.Warnings {
+			r.Warnings = append(r.Warnings, fitFinding{string(f.Reason), f.Want, f.Got, f.Evidence, f.Remedy})
 		}
 		all = append(all, r)
 	}
@@ -174,6 +178,9 @@ func (f *Fit) text(w io.Writer, m term.Marker) {
 		fmt.Fprintf(w, "    %s %s\n", m.Check(c.Passed), term.Printable(c.Criterion))
 		for _, found := range c.Findings {
 			fmt.Fprintf(w, "        %s: want %s, got %s\n", found.Reason, term.Printable(found.Want), term.Printable(found.Got))
+		}
+		for _, found := range c.Warnings {
+			fmt.Fprintf(w, "        %s %s: want %s, got %s; it only warns\n", m.Bang, found.Reason, term.Printable(found.Want), term.Printable(found.Got))
 		}
 	}
 	if f.Basis != "" {
