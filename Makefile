@@ -36,7 +36,7 @@ test: setup build ## run every test; says what was skipped, and a skip fails whe
 	cd $(PKCS11) && CGO_ENABLED=1 go test -json ./... | (cd $(CURDIR) && go run ./test/report)
 
 .PHONY: build
-build: ## build the four programs, static, into bin/
+build: ## build the five programs, static, into bin/
 	go build $(GOFLAGS_BUILD) -o bin/ ./cmd/...
 
 .PHONY: pkcs11
