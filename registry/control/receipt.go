@@ -53,7 +53,7 @@ func (c *call) receipt() (answer, error) {
 	}
 	product, ok := c.s.State.Product(d.Repository)
 	switch {
-	case c.who.Kind == state.KindHost && c.who.ID == d.Host:
+	case c.who.Kind == state.KindHost && c.who.ID == d.Host && ok && c.mayHear(product, d.Repository, d.Artifact):
 		c.cleared = true
 	case c.who.Kind == state.KindHost || !ok: // of another's decision a host learns nothing
 		return nil, noDecision(id)
@@ -83,6 +83,17 @@ func (c *call) unless(err error) error {
 		return who
 	}
 	return err
+}
+
+// mayHear reports whether no embargo keeps the caller, a host, from a product or
+// one patch of it: what it was told before is not told again.
+func (c *call) mayHear(product, repository string, patch attest.Digest) bool {
+	now := time.Now()
+	if c.s.State.ShutOut(c.who.ID, product, now) {
+		return false
+	}
+	m, ok := c.s.State.Manifest(repository, patch)
+	return !ok || !c.s.State.Withheld(c.who.ID, m, now)
 }
 
 func noDecision(id string) *api.Error {
