@@ -17,7 +17,7 @@ TOOLS := test/e2e
 AREAS := spine front evidence
 LATER_AREAS := build host ledger
 CLIENTS := bin/oras bin/crane bin/regctl bin/cosign
-VERIFIERS := bin/oras bin/cosign bin/sigstore-go-verification test/e2e/npm/node_modules
+VERIFIERS := bin/oras bin/cosign bin/sigstore-go-verification bin/slsa-verifier test/e2e/npm/node_modules
 PEERS := test/peers
 PKCS11 := cmd/sigstore-kms-pkcs11
 
@@ -36,7 +36,7 @@ test: setup build ## run every test; says what was skipped, and a skip fails whe
 	cd $(PKCS11) && CGO_ENABLED=1 go test -json ./... | (cd $(CURDIR) && go run ./test/report)
 
 .PHONY: build
-build: ## build the four programs, static, into bin/
+build: ## build the five programs, static, into bin/
 	go build $(GOFLAGS_BUILD) -o bin/ ./cmd/...
 
 .PHONY: pkcs11
@@ -116,6 +116,10 @@ bin/cosign: $(TOOLS)/cosign/go.mod
 bin/sigstore-go-verification: $(TOOLS)/verifiers/go.mod
 	@echo "building sigstore-go's own verifier from the Go proxy"
 	cd $(TOOLS)/verifiers && go build -o ../../../bin/ github.com/sigstore/sigstore-go/examples/sigstore-go-verification
+
+bin/slsa-verifier: $(TOOLS)/slsa-verifier/go.mod
+	@echo "building slsa-verifier, unmodified, from the Go proxy: a minute, once"
+	cd $(TOOLS)/slsa-verifier && go build -o ../../../bin/slsa-verifier github.com/slsa-framework/slsa-verifier/v2/cli/slsa-verifier
 
 test/e2e/npm/node_modules: test/e2e/npm/package-lock.json
 	@echo "installing Sigstore's JavaScript verifier from npm"

@@ -6,7 +6,16 @@ import (
 	"testing"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/schematest"
 )
+
+func loadSchema(t *testing.T, name string) schematest.Schema {
+	return schematest.Load(t, filepath.Join("..", "docs", "spec", "schema", name+".json"))
+}
+
+// answers are the schemas of what is written for others and never read: their
+// own tests hold it to them.
+var answers = map[string]bool{"vector": true, "verify-answer": true, "vsa": true}
 
 // schemaOf names the schema of a statement's predicate, or of a vector's kind.
 func schemaOf(name string) string {
@@ -38,7 +47,7 @@ func TestAcceptedVectorsMatchSchemas(t *testing.T) {
 			return
 		}
 		seen[name] = true
-		if err := loadSchema(t, name).check(doc); err != nil {
+		if err := loadSchema(t, name).Check(doc); err != nil {
 			t.Errorf("%s is accepted, but not by schema/%s.json: %v", v.name, name, err)
 		}
 	}
@@ -57,7 +66,7 @@ func TestAcceptedVectorsMatchSchemas(t *testing.T) {
 		t.Fatalf("no schemas (%v)", err)
 	}
 	for _, f := range files {
-		if name := strings.TrimSuffix(filepath.Base(f), ".json"); !seen[name] {
+		if name := strings.TrimSuffix(filepath.Base(f), ".json"); !seen[name] && !answers[name] {
 			t.Errorf("no accepted vector is held against %s", f)
 		}
 	}
@@ -97,7 +106,7 @@ func TestSchemasAgreeWithParsers(t *testing.T) {
 					i := strings.LastIndex(pointer, "/")
 					edit(at(tree, pointer[:i]).(map[string]any), pointer[i+1:])
 					v.data = canonical(t, tree)
-					parser, schema := v.read(), s.check(canonical(t, at(tree, tt.at)))
+					parser, schema := v.read(), s.Check(canonical(t, at(tree, tt.at)))
 					if (parser == nil) != (schema == nil) {
 						t.Errorf("%s %s: the parser says %v, the schema says %v", what, pointer, parser, schema)
 					}

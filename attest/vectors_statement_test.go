@@ -183,7 +183,7 @@ func TestSchemaBoundsRunning(t *testing.T) {
 	s, good := loadSchema(t, "host-record"), statementBytes(t, "host-record")
 	for n, want := range map[int]bool{64: true, 65: false} {
 		b := edit(t, good, runningOf(goodRecord()), manyRunning(n))
-		if err := s.check(predicateOf(b)); (err == nil) != want {
+		if err := s.Check(predicateOf(b)); (err == nil) != want {
 			t.Errorf("%d measurements: the schema says %v", n, err)
 		}
 	}

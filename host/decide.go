@@ -7,6 +7,7 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/policy"
+	"github.com/patchfit/patchfit/policy/inquiry"
 	"github.com/patchfit/patchfit/verify"
 )
 
@@ -63,7 +64,7 @@ func (d *Denied) Error() string {
 // A question is everything one decision of this host looks at.
 type question struct {
 	facts  *policy.Facts
-	search *search
+	search *inquiry.Search
 }
 
 // ask gathers what is known about art and this host. running is what it runs
@@ -78,26 +79,26 @@ func (a *Agent) ask(ctx context.Context, t *trust, product string, art policy.Ar
 		return nil, err
 	}
 	if art.Type == "" {
-		art = described(art.Repository, art.Manifest, sent.Bundles)
+		art = inquiry.Described(art.Repository, art.Manifest, sent.Bundles)
 	}
 	revocations := policy.NewRevocations(t.Trust, revoked)
-	s := investigate(t, revocations, verify.Artifact{Manifest: art.Manifest, File: art.File}, sent.Bundles)
-	bases := []*policy.Base{s.base(product, art.Repository, art.Subject)}
+	s := inquiry.New(t.verifier, t.Trust, revocations, verify.Artifact{Manifest: art.Manifest, File: art.File}, sent.Bundles)
+	bases := []*policy.Base{s.Base(product, art.Repository, art.Subject)}
 	for _, m := range a.compare(ctx, s, product, art, running) {
-		bases = append(bases, s.base(product, art.Repository, m))
+		bases = append(bases, s.Base(product, art.Repository, m))
 	}
 	return &question{search: s, facts: &policy.Facts{
 		Now: now(), Trust: t.Trust, Product: product, Site: a.site, Revoked: revocations,
 		Embargoes: policy.NewEmbargoes(nil, nil), // the server's to know
 		Host:      a.asHost(running, bases),
-		Patch:     policy.GatherPatch(t.Trust, product, art, bases[0], s.pool),
+		Patch:     policy.GatherPatch(t.Trust, product, art, bases[0], s.Pool),
 	}}, nil
 }
 
 // compare asks for evidence about the bases this host runs, where they are not
 // the patch's, and returns their manifests. It only helps to explain: what the
 // server will not tell leaves the base unknown, which denies too.
-func (a *Agent) compare(ctx context.Context, s *search, product string, art policy.Artifact, running []attest.Running) []attest.Digest {
+func (a *Agent) compare(ctx context.Context, s *inquiry.Search, product string, art policy.Artifact, running []attest.Running) []attest.Digest {
 	var own []attest.Digest
 	for _, b := range a.last.Resolved {
 		runs := func(r attest.Running) bool { return r.Measurement.Digest == b.File }
@@ -109,7 +110,7 @@ func (a *Agent) compare(ctx context.Context, s *search, product string, art poli
 			a.logger.WarnContext(ctx, "the server says nothing of this host's base", "manifest", b.Manifest, "error", err)
 			continue
 		}
-		s.compare(b.Manifest, b.File, sent.Bundles)
+		s.Compare(b.Manifest, b.File, sent.Bundles)
 		own = append(own, b.Manifest)
 	}
 	return own
@@ -147,7 +148,7 @@ func (q *question) decide() error {
 	if len(reasons) == 0 { // a rule that denies names what it missed; should one not, it still denies
 		reasons = []policy.Finding{{Reason: verify.NoAttestation, Want: "every rule passed", Got: "one that is not"}}
 	}
-	return &Denied{Repository: p.Artifact.Repository, Digest: p.Artifact.Manifest, Reasons: reasons, Refused: q.search.refused}
+	return &Denied{Repository: p.Artifact.Repository, Digest: p.Artifact.Manifest, Reasons: reasons, Refused: q.search.Refused}
 }
 
 // withBase leads with the base where all that is wrong is that this host runs

@@ -201,11 +201,12 @@ type Decided struct {
 	Allow      bool            `json:"allow"`
 	Basis      string          `json:"basis"` // fit basis used; "" on deny
 	Reasons    []Finding       `json:"reasons"`
-	Record     int64           `json:"record"`   // host record sequence; 0: none
-	Policy     attest.Digest   `json:"policy"`   // trust policy envelope
-	Site       attest.Digest   `json:"site"`     // site policy file
-	Epoch      int64           `json:"epoch"`    // evidence epoch of (product, patch, base)
-	Evidence   []attest.Digest `json:"evidence"` // payload digests the answer stands on
+	Warnings   []Finding       `json:"warnings,omitzero"` // of an allow: what site rules found that only warn
+	Record     int64           `json:"record"`            // host record sequence; 0: none
+	Policy     attest.Digest   `json:"policy"`            // trust policy envelope
+	Site       attest.Digest   `json:"site"`              // site policy file
+	Epoch      int64           `json:"epoch"`             // evidence epoch of (product, patch, base)
+	Evidence   []attest.Digest `json:"evidence"`          // payload digests the answer stands on
 }
 
 // A Finding is one reason, as recorded.

@@ -73,10 +73,10 @@ func (f *view) assurance() bool {
 	}
 	want := &f.Site.MinimumAssurance
 	if hostLevel(HostSigned) < hostLevel(want.Host) { // the only records there are
-		f.differs("assurance of the host record", "at least "+want.Host, HostSigned)
+		f.bySite(f.Site.Modes.MinimumHost, ruleAssurance, "assurance of the host record", "at least "+want.Host, HostSigned)
 	}
 	if got := f.baseAssurance(); baseLevel(got) < baseLevel(want.Base) {
-		f.differs("assurance of the base", "at least "+want.Base, got)
+		f.bySite(f.Site.Modes.MinimumBase, ruleAssurance, "assurance of the base", "at least "+want.Base, got)
 	}
 	return true
 }

@@ -75,6 +75,10 @@ func TestEveryFactIsNeeded(t *testing.T) {
 		"*.Host*.Bases[0]*.Contested": "nothing is what it should be",
 		"*.Patch*.Environment":        "only tells what differs; the digest is compared",
 		"*.Embargoes*":                "no embargo is a set of embargoes; nil is not",
+		"*.Site*.Modes":               "nothing enforces, which is what the good case passes",
+		"*.Site*.Modes.MaxRecordAge":  "as above",
+		"*.Site*.Modes.MinimumHost":   "as above",
+		"*.Site*.Modes.MinimumBase":   "as above",
 		"*.Revoked*":                  "no revocations are a set of revocations; nil is not",
 	}
 	var facts []fact

@@ -11,6 +11,8 @@ type Decision struct {
 	Allow   bool
 	Basis   string    // the fit basis that carried an allow
 	Reasons []Finding // why not, the leading one first; empty on allow
+	// Warnings ride on an allow: what site rules found that only warn.
+	Warnings []Finding
 }
 
 // A Finding is one failed rule.
@@ -34,4 +36,5 @@ type Check struct {
 	Criterion string // what the rule asks, in words
 	Passed    bool
 	Findings  []Finding
+	Warnings  []Finding // of a site rule that only warns; it passed
 }

@@ -17,7 +17,7 @@
 // about its artifact, and by a signer who had the role for it when it was
 // timestamped; nothing may be contested or revoked.
 //
-// No rule has a switch, and every rule denies what it cannot see: the zero
+// No core rule has a switch, and every rule denies what it cannot see: the zero
 // Facts fail every one of them. The [Site] policy can ask for more, never for
 // less.
 //
@@ -146,7 +146,7 @@ func Decide(f *Facts) Decision {
 	v.look(f)
 	v.walk()
 	if v.passed == allRules && len(v.found) == 0 {
-		return Decision{Allow: true, Basis: attest.FitEnvironment}
+		return Decision{Allow: true, Basis: attest.FitEnvironment, Warnings: v.warned}
 	}
 	return Decision{Reasons: v.found}
 }
@@ -166,6 +166,11 @@ func Explain(f *Facts) []Check {
 		for len(v.found) > 0 && v.found[0].Rule == r.id {
 			checks[i].Findings = append(checks[i].Findings, v.found[0])
 			v.found = v.found[1:]
+		}
+		for _, w := range v.warned {
+			if w.Rule == r.id {
+				checks[i].Warnings = append(checks[i].Warnings, w)
+			}
 		}
 	}
 	return checks

@@ -80,12 +80,16 @@ func (f *view) recordFresh() bool {
 	switch {
 	case f.Site == nil || f.Site.MaxRecordAge <= 0:
 		f.missing("a site policy that says how old a record may be")
-	case age > f.Site.MaxRecordAge:
+	case age > maxRecordAge: // whatever the site policy says
+		f.differs("age of the host record", "at most "+min(f.Site.MaxRecordAge, maxRecordAge).String(), age.Round(time.Second).String())
+	case age > f.Site.MaxRecordAge && f.Site.Modes.MaxRecordAge != Warn:
 		f.differs("age of the host record", "at most "+f.Site.MaxRecordAge.String(), age.Round(time.Second).String())
 	case age < -verify.MaxClockSkew:
 		f.differs("arrival of the host record", "before "+f.Now.UTC().Format(time.RFC3339), got.UTC().Format(time.RFC3339))
 	case skew > verify.MaxClockSkew || skew < -verify.MaxClockSkew:
 		f.differs("time in the host record", got.UTC().Format(time.RFC3339), r.Time.UTC().Format(time.RFC3339))
+	case age > f.Site.MaxRecordAge:
+		f.bySite(Warn, ruleRecordFresh, "age of the host record", "at most "+f.Site.MaxRecordAge.String(), age.Round(time.Second).String())
 	}
 	return true
 }

@@ -17,6 +17,7 @@ import (
 type Site struct {
 	MaxRecordAge     time.Duration // how long ago the newest host record may have arrived
 	MinimumAssurance Assurance
+	Modes            Modes // of these; the zero value enforces
 	digest           attest.Digest
 }
 
@@ -27,8 +28,9 @@ const (
 
 // siteFile is a site policy as it is written.
 type siteFile struct {
-	MaxRecordAge     string    `json:"maxRecordAge"`
-	MinimumAssurance Assurance `json:"minimumAssurance"`
+	MaxRecordAge     string            `json:"maxRecordAge"`
+	MinimumAssurance Assurance         `json:"minimumAssurance"`
+	Modes            map[string]string `json:"modes,omitzero"`
 }
 
 const defaultSite = `maxRecordAge: 24h
@@ -43,12 +45,13 @@ func DefaultSite() *Site {
 	return &Site{
 		MaxRecordAge:     24 * time.Hour,
 		MinimumAssurance: Assurance{Host: HostSigned, Base: BaseBuilt},
+		Modes:            Modes{Enforce, Enforce, Enforce},
 		digest:           attest.DigestOf([]byte(defaultSite)),
 	}
 }
 
 // LoadSite reads a site policy: one YAML document of at most 64 KiB, strictly.
-// Every field has to be there. It asks the rules to admit nothing for nobody
+// Every limit has to be there. It asks the rules to admit nothing for nobody
 // under this policy, and refuses it where one of them would.
 func LoadSite(doc []byte) (*Site, error) {
 	f, err := parseSite(doc)
@@ -63,6 +66,9 @@ func LoadSite(doc []byte) (*Site, error) {
 		return nil, fmt.Errorf("site policy: %w", err)
 	}
 	s := &Site{MaxRecordAge: age, MinimumAssurance: f.MinimumAssurance, digest: attest.DigestOf(doc)}
+	if err := s.Modes.read(f.Modes); err != nil {
+		return nil, fmt.Errorf("site policy: %w", err)
+	}
 	if err := probe(s, Explain, Decide); err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func (f *Facts) turns() []time.Time {
 	if f.Host != nil {
 		all = append(all, f.Host.Received.Add(-verify.MaxClockSkew), f.Host.Received.Add(maxRecordAge+1))
 		if f.Site != nil {
-			all = append(all, f.Host.Received.Add(f.Site.MaxRecordAge+1))
+			all = append(all, f.Host.Received.Add(f.Site.MaxRecordAge+1), f.Host.Received.Add(maxRecordAge+1))
 		}
 	}
 	return all

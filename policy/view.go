@@ -16,6 +16,7 @@ type view struct {
 	complete bool   // all of parts are there
 	passed   uint32 // rules, by number
 	found    []Finding
+	warned   []Finding        // by site rules that only warn, signed
 	told     int              // of found, what earlier rules told
 	ev       *verify.Evidence // the statement at fault, for what is found next
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/patchfit/patchfit/policy"
 	"github.com/patchfit/patchfit/registry/api"
 )
 
@@ -16,7 +17,8 @@ type answer struct {
 	exchange *exchange // nil: the request was not let in yet
 	refusal  *api.Error
 	wrote    bool
-	muted    bool // the body distribution writes is not the one that goes out
+	muted    bool             // the body distribution writes is not the one that goes out
+	warnings []policy.Finding // that ride on the gate's allow
 }
 
 // protect sets what holds for everything of a product: it is for the one who
@@ -49,8 +51,16 @@ func (a *answer) WriteHeader(status int) {
 	}
 	a.wrote = true
 	a.protect()
+	a.warn()
 	a.renamed()
 	a.ResponseWriter.WriteHeader(status)
+}
+
+// warn sends the warnings of an allow.
+func (a *answer) warn() {
+	for _, w := range a.warnings {
+		a.Header().Add("Warning", `299 - "`+inside(w.String())+`"`)
+	}
 }
 
 // renamed names what was put under a sha512 by that.
@@ -121,6 +131,10 @@ func quoted(e *api.Error) string {
 	if e.Remedy != "" {
 		text += "; " + e.Remedy
 	}
+	return inside(text)
+}
+
+func inside(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '"' || r == '\\':

@@ -76,6 +76,7 @@ func (x *exchange) judge(ctx context.Context, d attest.Digest, m *state.Manifest
 	if !v.Allow {
 		return verdict(v)
 	}
+	x.answer.warnings = v.Warnings
 	return nil
 }
 

@@ -248,6 +248,9 @@ func apiChecks(all []policy.Check) []api.Check {
 		for _, f := range c.Findings {
 			list[i].Findings = append(list[i].Findings, api.Finding{Reason: string(f.Reason), Want: f.Want, Got: f.Got, Evidence: f.Evidence, Remedy: f.Remedy})
 		}
+		for _, f := range c.Warnings {
+			list[i].Warnings = append(list[i].Warnings, api.Finding{Reason: string(f.Reason), Want: f.Want, Got: f.Got, Evidence: f.Evidence, Remedy: f.Remedy})
+		}
 	}
 	return list
 }
@@ -258,6 +261,9 @@ func (p *program) printChecks(w io.Writer, checks []api.Check) {
 		fmt.Fprintln(w, " ", m.Check(c.Passed), term.Printable(c.Criterion))
 		for _, f := range c.Findings {
 			fmt.Fprintln(w, "     ", term.Printable(fmt.Sprintf("%s: want %s, got %s", f.Reason, f.Want, f.Got)))
+		}
+		for _, f := range c.Warnings {
+			fmt.Fprintln(w, "     ", m.Bang, term.Printable(fmt.Sprintf("%s: want %s, got %s; it only warns", f.Reason, f.Want, f.Got)))
 		}
 	}
 }

@@ -117,8 +117,12 @@ func (h *house) api(x *index.Index, limits *limits, baseURL string) (http.Handle
 		return nil, err
 	}
 	audit := web.New(x, &web.Options{Logger: h.logger, Products: h.audited, MaxPage: limits.auditPage(), Ledger: h.ledger()})
+	receipts, err := h.receipts(x, baseURL)
+	if err != nil {
+		return nil, err
+	}
 	return control.New(control.Config{
-		URL: baseURL, TLSKey: pin, Pepper: h.keys.pepper,
+		URL: baseURL, TLSKey: pin, Pepper: h.keys.pepper, Receipts: receipts,
 		State: h.state, Store: h.store, Journal: h.journal, Timestamps: h.tuf, Auth: limits.who, Known: limits.known, Audit: limits.queries(h.upToDate(x, audit)),
 	}, &control.Options{Logger: h.logger}), nil
 }

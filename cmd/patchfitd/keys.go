@@ -23,7 +23,7 @@ const (
 	chainTSA    = "timestamps-chain.pem"
 	chainsTSA   = "timestamps-chain*.pem" // the one in use, those before it, the next one
 	keyTokens   = "tokens.pem"            // P-256: signs access tokens
-	keyReceipts = "receipts.pem"          // P-256: will sign receipts; made now, so that it is in every backup
+	keyReceipts = "receipts.pem"          // P-256: signs receipts of decisions
 	keyJournal  = "journal.pem"           // P-256: signs sealed segments
 	secretMAC   = "pepper"                // keys the MACs of bearer and enrolment tokens
 )
@@ -37,6 +37,7 @@ type keys struct {
 	tsaChain []*x509.Certificate
 	tokens   crypto.Signer
 	journal  crypto.Signer
+	receipts crypto.Signer
 	pepper   []byte
 }
 
@@ -91,7 +92,7 @@ func loadKeys(dir, logKey string) (*keys, error) {
 	if k.log, err = loadLogKey(filepath.Join(dir, logKey)); err != nil {
 		return nil, err
 	}
-	for name, to := range map[string]*crypto.Signer{keyTSA: &k.tsa, keyTokens: &k.tokens, keyJournal: &k.journal, keyReceipts: new(crypto.Signer)} {
+	for name, to := range map[string]*crypto.Signer{keyTSA: &k.tsa, keyTokens: &k.tokens, keyJournal: &k.journal, keyReceipts: &k.receipts} {
 		if *to, err = keyfile.LoadSigner(filepath.Join(dir, name)); err != nil {
 			return nil, err
 		}

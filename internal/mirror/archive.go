@@ -144,3 +144,15 @@ func syncDir(path string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+func (a *archive) held() (map[attest.Digest]int64, error) {
+	all := map[attest.Digest]int64{}
+	for name, s := range a.at {
+		if hex, ok := strings.CutPrefix(name, blobsDir+"/"); ok {
+			if d, err := attest.ParseDigest("sha256:" + hex); err == nil {
+				all[d] = s.size
+			}
+		}
+	}
+	return all, nil
+}

@@ -27,6 +27,9 @@ const layoutVersion = `{"imageLayoutVersion":"1.0.0"}`
 // does not exist is fs.ErrNotExist; only regular files are opened.
 type files interface {
 	open(name string) (io.ReadCloser, int64, error)
+	// held returns the sizes of the blobs there are, by the digest they are
+	// called by.
+	held() (map[attest.Digest]int64, error)
 	Close() error
 }
 
@@ -237,6 +240,22 @@ func openDir(path string) (files, error) {
 }
 
 func (d dir) Close() error { return d.root.Close() }
+
+func (d dir) held() (map[attest.Digest]int64, error) {
+	all := map[attest.Digest]int64{}
+	list, err := fs.ReadDir(d.root.FS(), blobsDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return all, nil
+	}
+	for _, e := range list {
+		if name, err := attest.ParseDigest("sha256:" + e.Name()); err == nil && e.Type().IsRegular() {
+			if info, err := e.Info(); err == nil {
+				all[name] = info.Size()
+			}
+		}
+	}
+	return all, err
+}
 
 func (d dir) open(name string) (io.ReadCloser, int64, error) {
 	info, err := d.root.Lstat(name)

@@ -268,6 +268,7 @@ type Check struct {
 	Criterion string    `json:"criterion"`
 	Passed    bool      `json:"passed"`
 	Findings  []Finding `json:"findings"`
+	Warnings  []Finding `json:"warnings,omitzero"` // of a site rule that only warns; it passed
 }
 
 // A Finding is one way a rule was not met.

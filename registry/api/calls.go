@@ -111,6 +111,17 @@ func (c *Client) Why(ctx context.Context, host, repository, reference string) (*
 	return answer(v, c.Get(ctx, "/v1/why", url.Values{"host": {host}, "repository": {repository}, "reference": {reference}}, v))
 }
 
+// Receipt returns the signed receipt of a decision, the envelope of a
+// verification summary.
+func (c *Client) Receipt(ctx context.Context, decision string) ([]byte, error) {
+	return c.bytes(ctx, request{method: http.MethodGet, path: "/v1/decisions/" + url.PathEscape(decision) + "/receipt"})
+}
+
+// ReceiptKey returns the key that receipts are signed with, a PEM block.
+func (c *Client) ReceiptKey(ctx context.Context) ([]byte, error) {
+	return c.bytes(ctx, request{method: http.MethodGet, path: "/v1/receipts/key"})
+}
+
 // answer returns v only where there was no error.
 func answer[T any](v *T, err error) (*T, error) {
 	if err != nil {

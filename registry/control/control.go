@@ -68,6 +68,8 @@ type Config struct {
 	// what they name, or of something where they name nothing; it limits its
 	// answers to what they audit. Nil: there are no such routes.
 	Audit http.Handler
+	// Receipts are of decisions; nil: there are none to be had.
+	Receipts *Receipts
 	// Known wraps what answers a caller who is known by then, as to limit how
 	// often one may ask. Nil: nothing.
 	Known func(http.Handler) http.Handler

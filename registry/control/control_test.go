@@ -62,7 +62,7 @@ func newScene(t *testing.T, h *statetest.House) *scene {
 		t.Fatal(err)
 	}
 	audit := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { api.WriteJSON(w, 200, api.Done{SchemaVersion: 1}) })
-	c := Config{URL: base, TLSKey: tlsKey, Pepper: pepper, State: h.State, Store: h.Blobs, Journal: h.Journal, Timestamps: s, Auth: a, Audit: audit}
+	c := Config{URL: base, TLSKey: tlsKey, Pepper: pepper, State: h.State, Store: h.Blobs, Journal: h.Journal, Timestamps: s, Auth: a, Audit: audit, Receipts: receiptsOf(t, h)}
 	m := http.NewServeMux()
 	m.Handle("/v1/", New(c, nil))
 	m.Handle("/token", a.TokenHandler())

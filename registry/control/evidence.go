@@ -306,9 +306,16 @@ func explain(h *state.Host, q map[string]string, d attest.Digest, view state.Vie
 	for _, check := range policy.Explain(view.Facts) {
 		out := api.Check{Rule: check.Rule, Criterion: check.Criterion, Passed: check.Passed, Findings: []api.Finding{}}
 		for _, f := range check.Findings {
-			out.Findings = append(out.Findings, api.Finding{Reason: string(f.Reason), Want: f.Want, Got: f.Got, Evidence: f.Evidence, Remedy: f.Remedy})
+			out.Findings = append(out.Findings, found(f))
+		}
+		for _, f := range check.Warnings {
+			out.Warnings = append(out.Warnings, found(f))
 		}
 		v.Checks = append(v.Checks, out)
 	}
 	return v
+}
+
+func found(f policy.Finding) api.Finding {
+	return api.Finding{Reason: string(f.Reason), Want: f.Want, Got: f.Got, Evidence: f.Evidence, Remedy: f.Remedy}
 }

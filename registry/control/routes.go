@@ -59,6 +59,8 @@ var rules = map[string]rule{
 	"POST /v1/revocations":              only(state.RolePublisher, state.RoleAdmin),
 	"GET /v1/revocations":               only(state.RoleHost, state.RolePublisher, state.RoleRebuilder, state.RoleAdmin, state.RoleAuditor),
 	"GET /v1/why":                       only(state.RoleHost, state.RoleAdmin, state.RoleAuditor),
+	"GET " + decisionPath:               only(state.RoleHost, state.RoleAuditor),
+	"GET " + keyPath:                    {public: true},
 	"GET " + auditPath:                  only(state.RoleAuditor),
 }
 
@@ -86,6 +88,8 @@ func (s *server) routes() []route {
 		{"POST", "/v1/revocations", (*call).revoke},
 		{"GET", "/v1/revocations", (*call).revocations},
 		{"GET", "/v1/why", (*call).why},
+		{"GET", decisionPath, (*call).receipt},
+		{"GET", keyPath, (*call).receiptKey},
 	}
 }
 

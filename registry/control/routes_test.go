@@ -89,6 +89,7 @@ func (s *scene) rows(host string, patch attest.Digest) []row {
 		return "?" + v.Encode()
 	}
 	self := "/v1/hosts/" + host
+	s.decided(host, patch, true)
 	return []row{
 		{"GET", "/v1/trust-policy", "", "nobody boss admin publisher rebuilder auditor no-role self other-host suspended elsewhere all-auditor"},
 		{"POST", "/v1/trust-policy", "{}", "boss"},
@@ -113,6 +114,8 @@ func (s *scene) rows(host string, patch attest.Digest) []row {
 		{"POST", "/v1/revocations", "{}", "boss admin publisher elsewhere"}, // a publisher there: told what is wrong with it
 		{"GET", "/v1/revocations" + q("product", s.Product.ID), "", "boss admin publisher rebuilder auditor self other-host all-auditor"},
 		{"GET", "/v1/why" + q("host", host, "repository", s.Product.Repository, "reference", string(patch)), "", "self boss admin auditor all-auditor"},
+		{"GET", "/v1/decisions/" + someDecision + "/receipt", "", "self auditor all-auditor"},
+		{"GET", "/v1/receipts/key", "", "nobody boss admin publisher rebuilder auditor no-role self other-host suspended elsewhere all-auditor"},
 		{"GET", "/v1/audit/decisions" + q("product", s.Product.ID), "", "auditor all-auditor"},
 		{"GET", "/v1/audit/who-built" + q("repository", s.Product.Repository), "", "auditor all-auditor"},
 		{"GET", "/v1/audit/records", "", "auditor elsewhere all-auditor"}, // the reader limits what they see
@@ -288,6 +291,7 @@ func TestKnownSeesWhoeverAsks(t *testing.T) {
 		for name, rule := range rules {
 			method, path, _ := strings.Cut(name, " ")
 			path = strings.ReplaceAll(path, "{id:[0-9a-f-]{36}}", "0d9ff2a4-6f9c-4f0b-8d3b-1f6f6f0a0001")
+			path = strings.ReplaceAll(path, "{id:d-[0-9A-HJKMNP-TV-Z]{26}}", "d-01JAZZZZZZZZZZZZZZZZZZZZZZ")
 			r := httptest.NewRequest(method, path, strings.NewReader("{}"))
 			r.Header.Set("Authorization", "Bearer "+token)
 			w := httptest.NewRecorder()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/policy"
 )
 
 // An answer is a decision that is recorded, or about to be.
@@ -82,11 +83,16 @@ func (a *answer) body(id string) ledger.Decided {
 		d.Evidence = []attest.Digest{}
 	}
 	for _, f := range a.decision.Reasons {
-		d.Reasons = append(d.Reasons, ledger.Finding{
-			Reason: string(f.Reason), Rule: f.Rule, Want: f.Want, Got: f.Got, Evidence: f.Evidence, Remedy: f.Remedy,
-		})
+		d.Reasons = append(d.Reasons, recorded(f))
+	}
+	for _, f := range a.decision.Warnings {
+		d.Warnings = append(d.Warnings, recorded(f))
 	}
 	return d
+}
+
+func recorded(f policy.Finding) ledger.Finding {
+	return ledger.Finding{Reason: string(f.Reason), Rule: f.Rule, Want: f.Want, Got: f.Got, Evidence: f.Evidence, Remedy: f.Remedy}
 }
 
 // count records the uses of every answer, once in a while, and forgets answers

@@ -199,7 +199,10 @@ func (a outcome) like(b outcome) bool {
 	if a.asked != b.asked || a.inputs != b.inputs || a.decision.Allow != b.decision.Allow || a.decision.Basis != b.decision.Basis {
 		return false
 	}
-	x, y := a.decision.Reasons, b.decision.Reasons
+	return alike(a.decision.Reasons, b.decision.Reasons) && alike(a.decision.Warnings, b.decision.Warnings)
+}
+
+func alike(x, y []policy.Finding) bool {
 	if len(x) != len(y) {
 		return false
 	}

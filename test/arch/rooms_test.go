@@ -18,6 +18,7 @@ var may = map[string][]string{
 	"internal/fileid":            {},
 	"internal/kept":              {},
 	"internal/term":              {},
+	"internal/schematest":        {},
 	"internal/manual":            {},
 	"internal/manual/manualtest": {"internal/manual"},
 	"internal/meter":             {},
@@ -58,6 +59,7 @@ var may = map[string][]string{
 	"verify":            {"internal/strictjson", "attest", "ledger", "ledger/quorum"},
 	"verify/verifytest": {"internal/strictjson", "attest", "ledger", "ledger/tlog", "ledger/tsa", "ledger/client", "verify"},
 	"policy":            {"internal/strictjson", "attest", "ledger", "verify"},
+	"policy/inquiry":    {"attest", "verify", "policy"},
 	"policy/policytest": {"attest", "ledger", "verify", "verify/verifytest", "policy"},
 
 	"registry/content/s3":      {"internal/keyfile"},
@@ -81,7 +83,7 @@ var may = map[string][]string{
 	"registry/content/contenttest": {"attest", "registry/content"},
 
 	"build": {"internal/strictjson", "attest"},
-	"host":  {"internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "registry/api", "registry/assertion"},
+	"host":  {"internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "policy/inquiry", "registry/api", "registry/assertion"},
 	"web":   {"internal/strictjson", "attest", "ledger", "ledger/index", "ledger/account"},
 
 	"cmd/patchfit/internal/shell":      {"internal/config", "internal/exit", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger/tuf", "ledger/tuf/update", "registry/api", "internal/signing"},
@@ -90,7 +92,7 @@ var may = map[string][]string{
 	"cmd/patchfit/internal/admin":      {"attest", "internal/config", "internal/exit", "internal/keyfile", "registry/api", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/env":        {"internal/exit", "internal/publish", "attest", "build", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/publishing": {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "registry/api", "build", "cmd/patchfit/internal/shell"},
-	"cmd/patchfit/internal/verifying":  {"internal/exit", "internal/publish", "internal/term", "attest", "ledger", "ledger/quorum", "ledger/rekorv1", "verify", "policy", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/verifying":  {"internal/exit", "internal/publish", "internal/term", "attest", "ledger", "ledger/quorum", "ledger/rekorv1", "verify", "policy", "cmd/patchfit/internal/shell", "internal/config", "internal/mirror", "internal/strictjson", "ledger/client", "policy/inquiry", "registry/api"},
 	"cmd/patchfit/internal/witnessing": {"internal/exit", "internal/keyfile", "internal/pace", "ledger", "ledger/quorum", "ledger/witness", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/accounting": {"internal/strictjson", "internal/term", "ledger", "ledger/account", "ledger/client", "registry/api"},
 	"cmd/patchfit/internal/monitoring": {"internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "verify", "ledger/client", "ledger/monitor", "ledger/quorum", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/accounting"},

@@ -34,7 +34,7 @@ func Commands(sh *shell.Shell) []*cobra.Command {
 
 func (a verbs) auditCommand() *cobra.Command {
 	return shell.Group("audit", "ask the ledger who built what and who got it, and verify it (role auditor)",
-		a.whoBuiltCommand(), a.decisionsCommand(), a.verifyCommand(), a.proveCommand())
+		a.whoBuiltCommand(), a.decisionsCommand(), a.receiptCommand(), a.verifyCommand(), a.proveCommand())
 }
 
 // The parts of the audit API's answers that text shows; --format json has the
@@ -85,6 +85,7 @@ type (
 		Allow      bool             `json:"allow"`
 		Basis      string           `json:"basis"`
 		Reasons    []ledger.Finding `json:"reasons"`
+		Warnings   []ledger.Finding `json:"warnings,omitzero"`
 		LaterUses  int64            `json:"laterUses"`
 	}
 )
@@ -227,6 +228,9 @@ func (a verbs) decisionsText(w io.Writer, v *decisions) {
 			term.Printable(d.HostName), d.Host, d.Repository, d.Artifact.Short(), word)
 		for _, f := range d.Reasons {
 			fmt.Fprintf(w, "    %s: want %s, got %s\n", f.Reason, term.Printable(f.Want), term.Printable(f.Got))
+		}
+		for _, f := range d.Warnings {
+			fmt.Fprintf(w, "    %s %s: want %s, got %s; it only warns\n", m.Bang, f.Reason, term.Printable(f.Want), term.Printable(f.Got))
 		}
 		if d.LaterUses > 0 {
 			fmt.Fprintf(w, "    used %d times more\n", d.LaterUses)

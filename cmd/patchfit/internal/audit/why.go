@@ -72,6 +72,9 @@ func whyText(w io.Writer, m term.Marker, v *api.Why) {
 		for _, f := range c.Findings {
 			fmt.Fprintf(w, "      %s: want %s, got %s\n", f.Reason, term.Printable(f.Want), term.Printable(f.Got))
 		}
+		for _, f := range c.Warnings {
+			fmt.Fprintf(w, "      %s %s: want %s, got %s; it only warns\n", m.Bang, f.Reason, term.Printable(f.Want), term.Printable(f.Got))
+		}
 	}
 	if v.Allow {
 		fmt.Fprintf(w, "by fit basis %s, host record %d, trust policy %s\n", v.Basis, v.Record, v.Policy.Short())

@@ -13,27 +13,34 @@ import (
 // PinnedPolicy returns the trust policy of the server, held to the roots that
 // were pinned at login.
 func (s *Session) PinnedPolicy(ctx context.Context) (*attest.TrustPolicy, error) {
+	p, _, err := s.PinnedEnvelope(ctx)
+	return p, err
+}
+
+// PinnedEnvelope returns the same policy, and the digest of its envelope, by
+// which decisions name it.
+func (s *Session) PinnedEnvelope(ctx context.Context) (*attest.TrustPolicy, attest.Digest, error) {
 	if s.Server.Roots == "" {
-		return nil, exit.Hint(
+		return nil, "", exit.Hint(
 			fmt.Errorf("no trust policy is pinned for %s", config.Address(s.Client.Server())),
 			"log in again with --roots sha256:…, as patchfit trust show prints it, or name what is missing with flags",
 		)
 	}
 	envelope, err := s.Client.TrustPolicy(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	p, err := attest.OpenTrustPolicy(envelope, s.Server.Roots)
 	if err != nil {
-		return nil, exit.With(exit.Unproven, fmt.Sprintf("the server's trust policy: %v", err), "its roots are not the ones pinned at login: ask the product's owners, then log in again with the new --roots")
+		return nil, "", exit.With(exit.Unproven, fmt.Sprintf("the server's trust policy: %v", err), "its roots are not the ones pinned at login: ask the product's owners, then log in again with the new --roots")
 	}
-	if p, err = s.followTUF(ctx, p); err != nil {
-		return nil, err
+	if p, envelope, err = s.followTUF(ctx, p, envelope); err != nil {
+		return nil, "", err
 	}
 	if !time.Now().Before(p.Expires) {
-		return nil, exit.With(exit.Unproven, fmt.Sprintf("the server's trust policy expired at %s", p.Expires.Format(time.RFC3339)), "its owners have to sign a new one: patchfit trust edit --expires, sign, push")
+		return nil, "", exit.With(exit.Unproven, fmt.Sprintf("the server's trust policy expired at %s", p.Expires.Format(time.RFC3339)), "its owners have to sign a new one: patchfit trust edit --expires, sign, push")
 	}
-	return p, nil
+	return p, attest.DigestOf(envelope), nil
 }
 
 // Product returns the id of the product in a repository: as given, else as

@@ -21,11 +21,11 @@ import (
 const maxRepins = 4
 
 // followTUF returns the policy that comes after first by the TUF repository it
-// names, or that was named when this server was last asked.
-func (s *Session) followTUF(ctx context.Context, first *attest.TrustPolicy) (*attest.TrustPolicy, error) {
+// names, or that was named when this server was last asked, with its envelope.
+func (s *Session) followTUF(ctx context.Context, first *attest.TrustPolicy, envelope []byte) (*attest.TrustPolicy, []byte, error) {
 	have, err := s.TUF()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	pin := first.TUF
 	if have != nil {
@@ -35,26 +35,27 @@ func (s *Session) followTUF(ctx context.Context, first *attest.TrustPolicy) (*at
 	p := first
 	for range maxRepins {
 		if pin == (attest.TUFRoot{}) {
-			return p, s.forgetTUF()
+			return p, envelope, s.forgetTUF()
 		}
 		next, err := client.Update(ctx, pin, have)
 		if next != nil {
 			if kept := s.writeTUF(next); kept != nil {
-				return nil, errors.Join(err, kept)
+				return nil, nil, errors.Join(err, kept)
 			}
 		}
 		if err != nil {
-			return nil, tufError(err)
+			return nil, nil, tufError(err)
 		}
-		if p, err = attest.OpenTrustPolicy(next.Files[tuf.TrustPolicy], s.Server.Roots); err != nil {
-			return nil, err
+		envelope = next.Files[tuf.TrustPolicy]
+		if p, err = attest.OpenTrustPolicy(envelope, s.Server.Roots); err != nil {
+			return nil, nil, err
 		}
 		if p.TUF == pin {
-			return p, nil
+			return p, envelope, nil
 		}
 		have, pin = next, p.TUF
 	}
-	return nil, fmt.Errorf("trust policies lead through more than %d TUF repositories", maxRepins)
+	return nil, nil, fmt.Errorf("trust policies lead through more than %d TUF repositories", maxRepins)
 }
 
 func tufError(err error) error {

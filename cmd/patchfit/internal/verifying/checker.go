@@ -2,7 +2,6 @@ package verifying
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 
 	"github.com/patchfit/patchfit/attest"
@@ -19,6 +18,8 @@ type Checker struct {
 	product  string
 	subject  *subject
 	names    map[attest.Digest]string // of signers, by key or identity
+	revoked  *policy.Revocations      // nil: they are not known
+	known    Revocations
 }
 
 // NewChecker returns a checker for what is said in a product, about nothing yet.
@@ -55,10 +56,26 @@ func (c *Checker) about(s *subject) *Checker {
 	return &other
 }
 
+// Revoked returns a checker that knows these revocations, and where they are
+// from. Those that do not verify, or whose signer has no role for them, count
+// for nothing.
+func (c *Checker) Revoked(bundles [][]byte, from string) *Checker {
+	var all []*verify.Evidence
+	for _, raw := range bundles {
+		if e, err := c.verifier.Revocation(raw); err == nil {
+			all = append(all, e)
+		}
+	}
+	other := *c
+	other.revoked = policy.NewRevocations(c.trust, all)
+	other.known = Revocations{Known: true, From: from, Count: other.revoked.Count(c.product)}
+	return &other
+}
+
 func (c *Checker) all(bundles []named) *Answer {
 	answer := &Answer{
 		SchemaVersion: 1, Subject: c.subject.name, Manifest: c.subject.artifact.Manifest, File: c.subject.artifact.File,
-		Product: c.product, PolicyVersion: c.version, Criteria: criteria(), Statements: []Result{},
+		Product: c.product, PolicyVersion: c.version, Revocations: c.known, Criteria: criteria(), Statements: []Result{},
 		Verified: len(bundles) > 0,
 	}
 	for _, b := range bundles {
@@ -71,15 +88,21 @@ func (c *Checker) all(bundles []named) *Answer {
 
 // One verifies one bundle; name is where it is from.
 func (c *Checker) One(name string, raw []byte) Result {
-	r := Result{Bundle: name, LogIndex: -1}
-	e, err := c.evidence(raw)
-	var refusal *verify.Refusal
-	switch {
-	case errors.As(err, &refusal):
-		r.Reason, r.Fact, r.Remedy = string(refusal.Reason), refusal.Fact, refusal.Remedy
-		return r
-	case err != nil:
-		r.Reason, r.Fact = string(verify.Corrupt), err.Error()
+	r := Result{Bundle: name, LogIndex: -1, Checks: []check{}}
+	want, refusal := c.want(raw)
+	e, checks := c.verifier.Explain(raw, want)
+	for _, found := range checks {
+		if found.Name == verify.CheckSubject && found.Outcome != verify.NotReached {
+			found = c.aboutSubject(found, want, refusal)
+		}
+		r.add(check{Check: found.Name, Outcome: found.Outcome, Found: found.Found}, found.Refusal)
+	}
+	c.trusted(&r, e)
+	c.live(&r, e)
+	if r.Reason != "" || !e.Proven() {
+		if r.Reason == "" { // nothing that is not proven is ever verified
+			r.Reason, r.Fact = string(verify.Corrupt), "it was not proven"
+		}
 		return r
 	}
 	r.Verified, r.Type, r.Key, r.Signer = true, e.Type(), e.Signer(), c.names[e.Signer()]
@@ -87,33 +110,77 @@ func (c *Checker) One(name string, raw []byte) Result {
 	return r
 }
 
-// evidence verifies a bundle, and that its signer has the role for what it
-// says in this product.
-func (c *Checker) evidence(raw []byte) (*verify.Evidence, error) {
-	want, err := c.want(raw)
-	if err != nil {
-		return nil, err
+// add notes how a check came out; the first refusal leads.
+func (r *Result) add(found check, refusal *verify.Refusal) {
+	if refusal != nil {
+		found.Outcome, found.Found, found.Reason = verify.Failed, refusal.Fact, string(refusal.Reason)
+		if r.Reason == "" {
+			r.Reason, r.Fact, r.Remedy = string(refusal.Reason), refusal.Fact, refusal.Remedy
+		}
 	}
-	e, err := c.verifier.Bundle(raw, want)
-	if err != nil {
-		return nil, err
+	r.Checks = append(r.Checks, found)
+}
+
+// aboutSubject tells of the subject what could be compared: of a file, by which
+// no manifest is known, or of nothing but what the statement says.
+func (c *Checker) aboutSubject(found verify.Check, want verify.Artifact, refusal *verify.Refusal) verify.Check {
+	switch {
+	case refusal != nil:
+		found.Refusal = refusal
+	case c.subject.says:
+		found.Outcome, found.Found = notAsked, fmt.Sprintf("it says it is about manifest %s, file %s", want.Manifest, cmp.Or(want.File, "(none)"))
 	}
-	if err := c.entitled(e); err != nil {
-		return nil, err
+	return found
+}
+
+// trusted asks for the role.
+func (c *Checker) trusted(r *Result, e *verify.Evidence) {
+	if e == nil {
+		r.add(check{Check: checkRole, Outcome: verify.NotReached}, nil)
+		return
 	}
-	return e, nil
+	role, refusal := c.entitled(e)
+	r.add(check{Check: checkRole, Outcome: verify.Passed, Found: "by " + c.names[e.Signer()] + ", who has role " + string(role)}, refusal)
+}
+
+// live asks whether it is revoked.
+func (c *Checker) live(r *Result, e *verify.Evidence) {
+	found := check{Check: checkRevocations, Outcome: verify.NotReached}
+	switch {
+	case e == nil:
+	case c.revoked == nil:
+		found.Outcome, found.Found = notAsked, "nothing is known of revocations here"
+	default:
+		if by := c.revoked.Voids(c.product, e); by != nil {
+			what := verify.As[attest.Revocation](by)
+			r.add(found, &verify.Refusal{
+				Reason: verify.Revoked, Remedy: verify.Revoked.Remedy(),
+				Fact: fmt.Sprintf("revoked by %s %s: %s", what.Kind, what.Digest, what.Reason),
+			})
+			return
+		}
+		found.Outcome, found.Found = verify.Passed, fmt.Sprintf("none of %d names it (%s)", c.known.Count, c.known.From)
+	}
+	r.add(found, nil)
 }
 
 // want completes what is known of the subject with what the statement says of
 // the rest: a file is in some manifest, and a manifest alone does not tell its
 // file.
-func (c *Checker) want(raw []byte) (verify.Artifact, error) {
+func (c *Checker) want(raw []byte) (verify.Artifact, *verify.Refusal) {
 	want := c.subject.artifact
 	b, err := attest.ParseBundle(raw)
 	if err != nil {
 		return want, nil // the verifier says what is wrong with it
 	}
 	subjects := b.Statement.Subjects
+	if c.subject.says {
+		want.Manifest = subjects[0].Digest
+		if len(subjects) == 2 {
+			want.File = subjects[1].Digest
+		}
+		return want, nil
+	}
 	if want.Manifest != "" {
 		if want.File == "" && len(subjects) == 2 && c.subject.typ == "" {
 			want.File = subjects[1].Digest
@@ -130,13 +197,13 @@ func (c *Checker) want(raw []byte) (verify.Artifact, error) {
 	return want, nil
 }
 
-func (c *Checker) entitled(e *verify.Evidence) error {
+func (c *Checker) entitled(e *verify.Evidence) (attest.Role, *verify.Refusal) {
 	for _, typ := range c.artifactTypes(e.Type()) {
 		if role, ok := policy.RoleFor(e.Type(), typ); ok && c.trust.Trusted(c.product, role, e) {
-			return c.ofProduct(e)
+			return role, c.ofProduct(e)
 		}
 	}
-	return &verify.Refusal{
+	return "", &verify.Refusal{
 		Reason: verify.UntrustedSigner, Remedy: verify.UntrustedSigner.Remedy(),
 		Fact: fmt.Sprintf("signer %s (key %s) has no role for a %s statement about this in product %s", cmp.Or(c.names[e.Signer()], "unknown"), e.Signer().Short(), shell.TypeName(e.Type()), c.product),
 	}
@@ -162,7 +229,7 @@ func (c *Checker) artifactTypes(predicate string) []string {
 	return []string{attest.ArtifactBase, attest.ArtifactPatch, ""}
 }
 
-func (c *Checker) ofProduct(e *verify.Evidence) error {
+func (c *Checker) ofProduct(e *verify.Evidence) *verify.Refusal {
 	if got := policy.ProductOf(e); got != "" && got != c.product {
 		return &verify.Refusal{
 			Reason: verify.SubjectMismatch, Remedy: verify.SubjectMismatch.Remedy(),

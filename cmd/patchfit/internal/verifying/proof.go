@@ -111,15 +111,6 @@ func (f *proofFlags) answer(bundle []byte, to pinned) (*ProofAnswer, error) {
 	return a, nil
 }
 
-func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	return b, errors.Join(err, f.Close())
-}
-
 // prove asks that the proof is of the bundle's entry, in a log that is trusted,
 // as enough witnesses have it.
 func (a *ProofAnswer) prove(raw, bundle []byte, policy *quorum.Policy, to pinned) error {

@@ -36,6 +36,8 @@ func (f *rootFlags) check(v *flags) error {
 	const whose = "say whose signature you want: --key FILE, or --certificate-identity ID with --certificate-oidc-issuer URL"
 	byIdentity := f.identity != "" || f.issuer != ""
 	switch {
+	case v.vsa.file != "" && !byIdentity: // --key is the verifier's own then
+		return nil
 	case f.file == "" && (f.key != "" || byIdentity):
 		return exit.BadUsage(errors.New("--trusted-root is missing"), "--key and --certificate-identity go with a Sigstore trusted root; with --trust-policy the policy names the keys")
 	case f.file == "":

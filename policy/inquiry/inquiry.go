@@ -1,4 +1,8 @@
-package host
+// Package inquiry follows evidence from a live patch down to its builder image:
+// each verified statement says what the next ones have to be about. The agent
+// and the command line gather the facts of their own decision with it; the
+// server has them in memory. It is pure, as package policy is.
+package inquiry
 
 import (
 	"errors"
@@ -9,22 +13,25 @@ import (
 	"github.com/patchfit/patchfit/verify"
 )
 
-// A search verifies bundles about a patch and what it stands on, from the
+// A Search verifies bundles about a patch and what it stands on, from the
 // patch down: each verified statement says what the next ones have to be
 // about. A bundle about anything else is refused.
-type search struct {
-	trust     *trust
-	pool      *policy.Pool
+type Search struct {
+	Pool    *policy.Pool
+	Refused []*verify.Refusal // bundles that are no evidence
+
+	verifier  *verify.Verifier
+	trust     *policy.Trust
 	manifests map[attest.Digest]attest.Digest // what a statement may be about: manifest to its one file
 	files     map[attest.Digest]bool          // environments: known by their file alone, so far
 	found     map[string]bool                 // predicate types there is verified evidence of
-	refused   []*verify.Refusal
 }
 
-// investigate verifies bundles for a patch with this manifest and file.
-func investigate(t *trust, revoked *policy.Revocations, patch verify.Artifact, bundles [][]byte) *search {
-	s := &search{
-		trust: t, pool: &policy.Pool{Revoked: revoked},
+// New verifies bundles for a patch with this manifest and file, by one trust
+// policy, of which v and t are made.
+func New(v *verify.Verifier, t *policy.Trust, revoked *policy.Revocations, patch verify.Artifact, bundles [][]byte) *Search {
+	s := &Search{
+		verifier: v, trust: t, Pool: &policy.Pool{Revoked: revoked},
 		manifests: map[attest.Digest]attest.Digest{patch.Manifest: patch.File},
 		files:     map[attest.Digest]bool{},
 		found:     map[string]bool{},
@@ -37,7 +44,7 @@ func investigate(t *trust, revoked *policy.Revocations, patch verify.Artifact, b
 
 // follow settles what it can of bundles, in whatever order they come, and
 // returns the rest.
-func (s *search) follow(bundles [][]byte) (rest [][]byte) {
+func (s *Search) follow(bundles [][]byte) (rest [][]byte) {
 	rest = slices.Clone(bundles)
 	for more := true; more; {
 		before := len(rest)
@@ -47,20 +54,20 @@ func (s *search) follow(bundles [][]byte) (rest [][]byte) {
 	return rest
 }
 
-// compare adds what is said of a base this host runs, to tell where it differs
+// Compare adds what is said of a base this host runs, to tell where it differs
 // from the patch's. Bundles that are no evidence are no reason here.
-func (s *search) compare(manifest, file attest.Digest, bundles [][]byte) {
-	refused := len(s.refused)
+func (s *Search) Compare(manifest, file attest.Digest, bundles [][]byte) {
+	refused := len(s.Refused)
 	s.manifests[manifest] = file
 	s.follow(bundles)
-	s.refused = s.refused[:refused]
+	s.Refused = s.Refused[:refused]
 }
 
 // dismiss tells what is wrong with a bundle that is about nothing the search
 // came to know of. That it is about something else matters only where a
 // statement of its type is what is missing: the rest is not reached then.
-func (s *search) dismiss(raw []byte, patch verify.Artifact) {
-	_, err := s.trust.verifier.Bundle(raw, patch)
+func (s *Search) dismiss(raw []byte, patch verify.Artifact) {
+	_, err := s.verifier.Bundle(raw, patch)
 	r := (*verify.Refusal)(nil)
 	if b, perr := attest.ParseBundle(raw); perr == nil && errors.As(err, &r) && r.Reason == verify.SubjectMismatch && b.Statement.Type != s.missing() {
 		return
@@ -70,7 +77,7 @@ func (s *search) dismiss(raw []byte, patch verify.Artifact) {
 
 // missing returns the predicate type of the first statement, from the patch
 // down, that the search did not find.
-func (s *search) missing() string {
+func (s *Search) missing() string {
 	for _, t := range []string{attest.TypeLivePatch, attest.TypeBase, attest.TypeEnvironment} {
 		if !s.found[t] {
 			return t
@@ -81,7 +88,7 @@ func (s *search) missing() string {
 
 // settle verifies a bundle about something the search knows of, and reports
 // whether it did; good or bad, it is done with.
-func (s *search) settle(raw []byte) bool {
+func (s *Search) settle(raw []byte) bool {
 	b, err := attest.ParseBundle(raw)
 	if err != nil {
 		return false // what is left is told why at the end
@@ -90,19 +97,19 @@ func (s *search) settle(raw []byte) bool {
 	if !known {
 		return false
 	}
-	e, err := s.trust.verifier.Bundle(raw, want)
+	e, err := s.verifier.Bundle(raw, want)
 	if err != nil {
 		s.refuse(err)
 		return true
 	}
-	s.pool.Add(e)
+	s.Pool.Add(e)
 	s.learn(e)
 	return true
 }
 
 // want returns what a statement that says it is about something known has to
 // be about. Nothing of the statement is verified yet.
-func (s *search) want(st *attest.Statement) (verify.Artifact, bool) {
+func (s *Search) want(st *attest.Statement) (verify.Artifact, bool) {
 	manifest := st.Subjects[0].Digest
 	if file, ok := s.manifests[manifest]; ok {
 		return verify.Artifact{Manifest: manifest, File: file}, true
@@ -114,7 +121,7 @@ func (s *search) want(st *attest.Statement) (verify.Artifact, bool) {
 }
 
 // learn follows a verified statement to what it stands on.
-func (s *search) learn(e *verify.Evidence) {
+func (s *Search) learn(e *verify.Evidence) {
 	s.found[e.Type()] = true
 	if p := verify.As[attest.LivePatch](e); p != nil {
 		s.manifests[p.Base] = p.BaseFile
@@ -128,38 +135,38 @@ func (s *search) learn(e *verify.Evidence) {
 	}
 }
 
-func (s *search) refuse(err error) {
+func (s *Search) refuse(err error) {
 	if r := (*verify.Refusal)(nil); errors.As(err, &r) {
-		s.refused = append(s.refused, r)
+		s.Refused = append(s.Refused, r)
 	}
 }
 
-// base gathers the base a patch is attached to. Hosts do not get to see the
+// Base gathers the base a patch is attached to. Hosts do not get to see the
 // manifest of a base, so it is what the statements about it agree on.
-func (s *search) base(product, repository string, manifest attest.Digest) *policy.Base {
+func (s *Search) Base(product, repository string, manifest attest.Digest) *policy.Base {
 	file, ok := s.manifests[manifest]
 	if !ok || file == "" {
 		return nil
 	}
 	art := policy.Artifact{Repository: repository, Manifest: manifest, Type: attest.ArtifactBase, File: file}
-	for _, e := range s.pool.About(manifest) {
+	for _, e := range s.Pool.About(manifest) {
 		b := verify.As[attest.Base](e)
 		if b == nil || !s.trust.Trusted(product, attest.RoleBase, e) {
 			continue
 		}
 		art.FileSize = b.File.Size
-		for _, env := range s.pool.Environment(b.Environment) {
+		for _, env := range s.Pool.Environment(b.Environment) {
 			if s.trust.Trusted(product, attest.RoleBase, env) {
 				art.Subject = env.Subject()
 			}
 		}
 	}
-	return policy.GatherBase(s.trust.Trust, product, art, s.pool)
+	return policy.GatherBase(s.trust, product, art, s.Pool)
 }
 
-// described returns the patch as its own statement describes it: for a host
+// Described returns the patch as its own statement describes it: for a host
 // that may not see the manifest. The statement's signature is verified later.
-func described(repository string, manifest attest.Digest, bundles [][]byte) policy.Artifact {
+func Described(repository string, manifest attest.Digest, bundles [][]byte) policy.Artifact {
 	art := policy.Artifact{Repository: repository, Manifest: manifest}
 	for _, raw := range bundles {
 		b, err := attest.ParseBundle(raw)

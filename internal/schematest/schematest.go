@@ -1,11 +1,12 @@
-package attest_test
+// Package schematest holds documents up to the JSON Schemas of docs/spec/schema,
+// for the tests of whoever writes or reads them.
+package schematest
 
 import (
 	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -14,25 +15,28 @@ import (
 	"unicode/utf8"
 )
 
-// A schema checks documents against a JSON Schema: the keywords that ours use,
+// A Schema checks documents against a JSON Schema: the keywords that ours use,
 // and an error for any other.
-type schema struct {
+type Schema struct {
 	root map[string]any
 }
 
-func loadSchema(t *testing.T, name string) schema {
-	b, err := os.ReadFile(filepath.Join("..", "docs", "spec", "schema", name+".json"))
+// Load reads the schema at path.
+func Load(t testing.TB, path string) Schema {
+	t.Helper()
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, ok := parsed(t, b).(map[string]any)
-	if !ok || root["$schema"] != "https://json-schema.org/draft/2020-12/schema" {
-		t.Fatalf("%s is not a JSON Schema 2020-12", name)
+	var root map[string]any
+	if err := json.Unmarshal(b, &root); err != nil || root["$schema"] != "https://json-schema.org/draft/2020-12/schema" {
+		t.Fatalf("%s is not a JSON Schema 2020-12: %v", path, err)
 	}
-	return schema{root}
+	return Schema{root}
 }
 
-func (s schema) check(doc []byte) error {
+// Check returns what is wrong with a document, at which spot.
+func (s Schema) Check(doc []byte) error {
 	var v any
 	if err := json.Unmarshal(doc, &v); err != nil {
 		return err
@@ -40,7 +44,7 @@ func (s schema) check(doc []byte) error {
 	return s.value(s.root, v, "")
 }
 
-func (s schema) value(rule map[string]any, v any, at string) error {
+func (s Schema) value(rule map[string]any, v any, at string) error {
 	for _, keyword := range slices.Sorted(maps.Keys(rule)) {
 		if err := s.keyword(keyword, rule, v, at); err != nil {
 			return err
@@ -49,7 +53,7 @@ func (s schema) value(rule map[string]any, v any, at string) error {
 	return nil
 }
 
-func (s schema) keyword(keyword string, rule map[string]any, v any, at string) error {
+func (s Schema) keyword(keyword string, rule map[string]any, v any, at string) error {
 	arg := rule[keyword]
 	switch keyword {
 	case "$schema", "$defs", "title", "description", "then":
@@ -117,7 +121,7 @@ func typeOf(v any) string {
 	return "null"
 }
 
-func (s schema) text(keyword string, arg any, v, at string) error {
+func (s Schema) text(keyword string, arg any, v, at string) error {
 	switch keyword {
 	case "pattern":
 		return holds(regexp.MustCompile(arg.(string)).MatchString(v), at, "%q does not match %s", v, arg)
@@ -129,7 +133,7 @@ func (s schema) text(keyword string, arg any, v, at string) error {
 	return unknownKeyword(keyword, at)
 }
 
-func (s schema) number(keyword string, arg any, v float64, at string) error {
+func (s Schema) number(keyword string, arg any, v float64, at string) error {
 	switch keyword {
 	case "minimum":
 		return holds(v >= arg.(float64), at, "is below %v", arg)
@@ -139,7 +143,7 @@ func (s schema) number(keyword string, arg any, v float64, at string) error {
 	return unknownKeyword(keyword, at)
 }
 
-func (s schema) array(keyword string, arg any, v []any, at string) error {
+func (s Schema) array(keyword string, arg any, v []any, at string) error {
 	switch keyword {
 	case "items":
 		for i, item := range v {
@@ -163,7 +167,7 @@ func (s schema) array(keyword string, arg any, v []any, at string) error {
 	return unknownKeyword(keyword, at)
 }
 
-func (s schema) object(keyword string, rule map[string]any, v map[string]any, at string) error {
+func (s Schema) object(keyword string, rule map[string]any, v map[string]any, at string) error {
 	switch keyword {
 	case "properties", "additionalProperties", "propertyNames":
 		return s.members(keyword, rule, v, at)
@@ -178,7 +182,7 @@ func (s schema) object(keyword string, rule map[string]any, v map[string]any, at
 	return unknownKeyword(keyword, at)
 }
 
-func (s schema) members(keyword string, rule map[string]any, v map[string]any, at string) error {
+func (s Schema) members(keyword string, rule map[string]any, v map[string]any, at string) error {
 	known, _ := rule["properties"].(map[string]any)
 	for name, value := range v {
 		var sub any
