@@ -26,6 +26,7 @@ const (
 	HostState         = "host.state"
 	ProductAdded      = "product.added"
 	PolicyAccepted    = "trust-policy.accepted"
+	TUFAccepted       = "trust-repository.accepted"
 )
 
 const (
@@ -37,7 +38,7 @@ const (
 func Types() []string {
 	return []string{
 		ManifestPut, ManifestDeleted, TagMoved, TagDeleted, StatementAdmitted, RevocationTaken,
-		DecisionAllowed, DecisionDenied, HostEnrolled, HostState, ProductAdded, PolicyAccepted,
+		DecisionAllowed, DecisionDenied, HostEnrolled, HostState, ProductAdded, PolicyAccepted, TUFAccepted,
 	}
 }
 
@@ -119,6 +120,14 @@ type policyData struct {
 	By       string        `json:"by"`
 }
 
+type tufData struct {
+	Version  int64           `json:"version"` // of the snapshot
+	Snapshot attest.Digest   `json:"snapshot"`
+	Targets  attest.Digest   `json:"targets"`
+	Roots    []attest.Digest `json:"roots"` // those that are new
+	By       string          `json:"by"`
+}
+
 // A teller knows what one endpoint is told.
 type teller struct {
 	source   string
@@ -178,6 +187,8 @@ func (t *teller) fact(r ledger.Record) (fact, error) {
 		return told(r, t.productAdded)
 	case ledger.KindTrustPolicy:
 		return told(r, t.trustPolicy)
+	case ledger.KindTUF:
+		return told(r, t.trustRepository)
 	}
 	return fact{}, nil
 }
@@ -287,4 +298,8 @@ func (t *teller) productAdded(b *ledger.ProductAdded) fact {
 
 func (t *teller) trustPolicy(b *ledger.TrustPolicyAccepted) fact {
 	return fact{PolicyAccepted, string(b.Envelope), policyData{b.Version, b.Envelope, b.By}}
+}
+
+func (t *teller) trustRepository(b *ledger.TUFAccepted) fact {
+	return fact{TUFAccepted, string(b.Snapshot), tufData{b.Version, b.Snapshot, b.Targets, b.Roots, b.By}}
 }

@@ -69,6 +69,8 @@ func entries() []entry {
 			`{"by":"adm","product":"` + productA + `","repository":"lib/a"}`},
 		{ledger.KindTrustPolicy, ledger.TrustPolicyAccepted{Version: 3, Envelope: envelop, By: "adm"}, PolicyAccepted,
 			`{"by":"adm","envelope":"` + e + `","version":3}`},
+		{ledger.KindTUF, ledger.TUFAccepted{Version: 4, Roots: []attest.Digest{digest}, Targets: digest, Snapshot: envelop, Files: map[string]attest.Digest{canary: digest}, By: "adm"}, TUFAccepted,
+			`{"by":"adm","roots":["` + d + `"],"snapshot":"` + e + `","targets":"` + d + `","version":4}`},
 		{ledger.KindPrincipal, ledger.PrincipalAdded{Principal: canary, Name: canary, TokenMAC: canary, By: canary}, "", ""},
 		{ledger.KindGrant, ledger.Granted{Principal: canary, Product: canary, Role: canary, By: canary}, "", ""},
 		{ledger.KindToken, ledger.TokenMade{Token: canary, MAC: canary, Products: []string{canary}, Expires: time.Unix(0, 0).UTC(), By: canary}, "", ""},
@@ -148,8 +150,8 @@ func TestFilters(t *testing.T) {
 		"everything":   {nil, nil, Types()},
 		"by type":      {[]string{DecisionDenied, TagMoved}, nil, []string{TagMoved, DecisionDenied}},
 		"its product":  {nil, []string{productA}, Types()},
-		"another's":    {nil, []string{productB}, []string{HostEnrolled, HostState, PolicyAccepted}},
-		"nobody's":     {nil, []string{"none"}, []string{PolicyAccepted}},
+		"another's":    {nil, []string{productB}, []string{HostEnrolled, HostState, PolicyAccepted, TUFAccepted}},
+		"nobody's":     {nil, []string{"none"}, []string{PolicyAccepted, TUFAccepted}},
 		"both filters": {[]string{TagMoved, HostState}, []string{productB}, []string{HostState}},
 	} {
 		b := new(book)
@@ -185,7 +187,7 @@ func TestSpecification(t *testing.T) {
 	for kind, data := range map[string]any{
 		ManifestPut: manifestData{}, ManifestDeleted: manifestData{}, TagMoved: tagData{}, TagDeleted: tagData{},
 		StatementAdmitted: statementData{}, RevocationTaken: statementData{}, DecisionAllowed: decisionData{}, DecisionDenied: decisionData{},
-		HostEnrolled: hostData{}, HostState: hostData{}, ProductAdded: productData{}, PolicyAccepted: policyData{},
+		HostEnrolled: hostData{}, HostState: hostData{}, ProductAdded: productData{}, PolicyAccepted: policyData{}, TUFAccepted: tufData{},
 	} {
 		row := regexp.MustCompile("(?m)^\\|[^|]*`" + regexp.QuoteMeta(kind) + "`[^|]*\\|[^|]*\\|([^|]*)\\|$").FindSubmatch(page)
 		if row == nil {

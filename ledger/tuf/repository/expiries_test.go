@@ -25,7 +25,7 @@ func TestExpiries(t *testing.T) {
 				t.Errorf("%s: %v, want %v", role, all[role], h.Expires)
 			}
 		}
-		if got := all[tuf.RoleTimestamp].Sub(time.Now()); got <= repository.Lifetime/2 || got > repository.Lifetime {
+		if got := time.Until(all[tuf.RoleTimestamp]); got <= repository.Lifetime/2 || got > repository.Lifetime {
 			t.Errorf("nobody asked yet, and the timestamp is good for %v", got)
 		}
 		made := time.Now()
