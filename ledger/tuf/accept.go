@@ -228,9 +228,6 @@ func checkSnapshot(m *metadata.Metadata[metadata.SnapshotType], targets int64) e
 }
 
 func checkTargets(m *metadata.Metadata[metadata.TargetsType], files map[string][]byte) error {
-	if m.Signed.Delegations != nil {
-		return errors.New("targets.json delegates; clients of this repository follow no delegation")
-	}
 	names := []string{SigningConfig, TrustPolicy, TrustedRoot}
 	for _, have := range [][]string{slices.Sorted(maps.Keys(m.Signed.Targets)), slices.Sorted(maps.Keys(files))} {
 		if !slices.Equal(have, names) {

@@ -14,6 +14,7 @@
 package tuf
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -116,6 +117,7 @@ type (
 			Length int64             `json:"length"`
 			Hashes map[string]string `json:"hashes"`
 		} `json:"targets"`
+		Delegations any `json:"delegations,omitzero"`
 	}
 )
 
@@ -140,9 +142,7 @@ func checkShape(role string, b []byte) (common, error) {
 	case RoleRoot:
 		return checkRootShape(b)
 	case RoleTargets:
-		var v shape[targetsShape]
-		err := strictjson.UnmarshalForeign(b, MaxTargets, &v)
-		return v.Signed.common, err
+		return checkTargetsShape(b)
 	case RoleSnapshot:
 		return checkMeta(b, MaxSnapshot, "targets.json")
 	case RoleTimestamp:
@@ -160,6 +160,19 @@ func checkRootShape(b []byte) (common, error) {
 		if _, ok := v.Signed.Roles[role]; !ok {
 			return common{}, fmt.Errorf("it has no role %s", role)
 		}
+	}
+	return v.Signed.common, nil
+}
+
+// checkTargetsShape refuses delegations, which a reader would follow to roles
+// and files of any name.
+func checkTargetsShape(b []byte) (common, error) {
+	var v shape[targetsShape]
+	if err := strictjson.UnmarshalForeign(b, MaxTargets, &v); err != nil {
+		return common{}, err
+	}
+	if v.Signed.Delegations != nil {
+		return common{}, errors.New("it delegates; in this repository nobody does")
 	}
 	return v.Signed.common, nil
 }
