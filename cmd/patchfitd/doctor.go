@@ -36,7 +36,8 @@ func doctorCommand() *cobra.Command {
 and see that none leads around the gate: as nobody, and with the state of a host
 that the artifact is not for. With --embargoed, also see that a product which an
 embargo keeps from that host answers it as one that does not exist. Also look at the headers of every answer, TLS, the
-clocks and whether the server is ready. Nothing is changed on the server.
+clocks, whether the server is ready, and whether a host gets through its trust
+repository and for how long that is good. Nothing is changed on the server.
 
 One line per probe: ok, FAIL or skip, what was asked, the fact and the next step.
 The exit code is 0 only where nothing failed. Run it through whatever stands

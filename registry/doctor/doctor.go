@@ -84,6 +84,7 @@ func New(server string, nobody *http.Client, o *Options) (*Doctor, error) {
 // error is that of ctx, where it ended before.
 func (d *Doctor) Examine(ctx context.Context) ([]Finding, error) {
 	if d.general(ctx) {
+		d.trust(ctx)
 		d.asNobody(ctx)
 		d.asHost(ctx)
 		d.embargo(ctx)

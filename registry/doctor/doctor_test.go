@@ -29,6 +29,8 @@ func sound(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.RequestURI == "/readyz":
 		fmt.Fprintln(w, "ready")
+	case !strings.HasPrefix(r.RequestURI, "/v2") && r.Header.Get("Authorization") == "": // no trust policy, no repository
+		w.WriteHeader(http.StatusNotFound)
 	case r.Header.Get("Authorization") == "":
 		h.Set("Www-Authenticate", `Bearer realm="here"`)
 		w.WriteHeader(http.StatusUnauthorized)
@@ -88,10 +90,10 @@ func TestSound(t *testing.T) {
 	if len(failed) != 0 {
 		t.Errorf("a sound server fails %q", failed)
 	}
-	if strings.Join(skipped, ", ") != "TLS version, TLS certificate" {
+	if strings.Join(skipped, ", ") != "TLS version, TLS certificate, trust policy, trust repository" {
 		t.Errorf("skipped: %q", skipped)
 	}
-	if _, skipped := examine(t, sound, &doctor.Options{}); len(skipped) != 4 {
+	if _, skipped := examine(t, sound, &doctor.Options{}); len(skipped) != 6 {
 		t.Errorf("with nothing to ask for, skipped: %q", skipped)
 	}
 }

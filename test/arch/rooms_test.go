@@ -73,7 +73,7 @@ var may = map[string][]string{
 	"registry/damage":          {"internal/strictjson", "attest"},
 	"registry/scrub":           {"attest", "ledger/store", "registry/content", "registry/damage", "registry/state"},
 	"registry/spelling":        {},
-	"registry/doctor":          {"registry/spelling"},
+	"registry/doctor":          {"attest", "ledger/tuf", "ledger/tuf/update", "registry/spelling"},
 	"registry/gate":            {"internal/strictjson", "attest", "ledger", "ledger/journal", "verify", "policy", "registry/state"},
 	"registry/admit":           {"internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/state"},
 	"registry":                 {"internal/fileid", "internal/kept", "internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/admit", "registry/api", "registry/auth", "registry/content", "registry/damage", "registry/gate", "registry/state"},
