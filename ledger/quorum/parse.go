@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	cosignature "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
@@ -20,6 +22,9 @@ func Parse(b []byte) (*Policy, error) {
 	}
 	if i := bytes.IndexFunc(b, func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' || r == 0x7f }); i >= 0 {
 		return nil, fmt.Errorf("tlog-policy: byte %d is a control character", i)
+	}
+	if !utf8.Valid(b) {
+		return nil, errors.New("tlog-policy is not UTF-8")
 	}
 	if len(b) > 0 && b[len(b)-1] != '\n' {
 		return nil, errors.New("tlog-policy: the last line does not end in a newline")
@@ -135,6 +140,10 @@ func witnessKey(vkey string) (note.Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%.200q is not a verifier key", vkey)
 	}
+	// The library makes the hash again and does not look at the one that is written.
+	if want := fmt.Sprintf("%s+%08x+", key.Name(), key.KeyHash()); !strings.HasPrefix(vkey, want) {
+		return nil, fmt.Errorf("%.200q is not a verifier key: of this name and key it begins %s", vkey, want)
+	}
 	return key, nil
 }
 
@@ -192,7 +201,12 @@ func (p *Policy) setQuorum(words []string) error {
 	return nil
 }
 
+// newName refuses a name that is taken, and one whose characters people do not
+// see: reversed text, spaces of no width.
 func (p *Policy) newName(name string) error {
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fmt.Errorf("the name %.80q has characters that cannot be seen", name)
+	}
 	if name == None || p.known(name) {
 		return fmt.Errorf("the name %.80q is taken", name)
 	}

@@ -260,6 +260,10 @@ func TestParseRefuses(t *testing.T) {
 		{"a threshold with a zero", []string{w, "group g 01 w", "quorum g"}, `"01" is not`},
 		{"another word", []string{w, "mirror m W:m.example", "quorum w"}, `"mirror" is none of`},
 		{"a carriage return", []string{w + "\r", "quorum w"}, "control character"},
+		{"a name nobody sees", []string{"witness \u200b W:w.example", "quorum none"}, "characters that cannot be seen"},
+		{"a name that is turned around", []string{w, "group g\u202eno any w", "quorum w"}, "characters that cannot be seen"},
+		{"a name with a space of another width", []string{"witness w\u00a0w W:w.example", "quorum none"}, "characters that cannot be seen"},
+		{"a name that is no text", []string{"witness w\xff W:w.example", "quorum none"}, "not UTF-8"},
 		{"nothing", nil, "no quorum line"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

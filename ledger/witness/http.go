@@ -44,6 +44,7 @@ var statuses = []struct {
 	status int
 }{
 	{ErrBadRequest, http.StatusBadRequest},
+	{ledger.ErrTampered, http.StatusBadRequest}, // signed, and no checkpoint: of 2^63 entries
 	{ErrUnknownLog, http.StatusNotFound},
 	{ledger.ErrUnsigned, http.StatusForbidden},
 	{ErrDisproved, http.StatusUnprocessableEntity},
