@@ -53,6 +53,7 @@ check: bin/staticcheck ## gofmt, vet, staticcheck, go.mod files, architecture te
 	cd test/s3 && go vet ./...
 	cd test/wycheproof && go vet ./...
 	cd $(PKCS11) && CGO_ENABLED=1 go vet ./...
+	cd test/backend && go vet ./...
 	scripts/modules
 	bin/staticcheck ./...
 	go test -count=1 ./test/arch
@@ -62,11 +63,12 @@ race: setup ## run every test under the race detector (needs cgo)
 	CGO_ENABLED=1 go test -race -short -timeout 40m ./...
 
 .PHONY: e2e
-e2e: setup build $(if $(filter spine,$(AREA)),bin/oras,clients) $(if $(filter all front,$(AREA)),$(CLIENTS) bin/versitygw) $(if $(filter all evidence,$(AREA)),$(VERIFIERS)) ## run the built programs end to end; AREA=spine, front or evidence for one area
+e2e: setup build $(if $(filter all evidence,$(AREA)),database bin/versitygw) $(if $(filter spine,$(AREA)),bin/oras,clients) $(if $(filter all front,$(AREA)),$(CLIENTS) bin/versitygw) $(if $(filter all evidence,$(AREA)),$(VERIFIERS)) ## run the built programs end to end; AREA=spine, front or evidence for one area
 	@case " all $(AREAS) " in *" $(AREA) "*) ;; *) \
 	  case " $(LATER_AREAS) " in *" $(AREA) "*) echo "make e2e: area $(AREA) belongs to later work and has no test yet" >&2; exit 1;; esac; \
 	  echo "make e2e: no area $(AREA); areas: all $(AREAS) $(LATER_AREAS)" >&2; exit 2;; esac
 	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 30m $(if $(filter-out all,$(AREA)),-run '(?i)^Test$(AREA)') ./... | (cd $(CURDIR) && go run ./test/report)
+	@case "$(AREA)" in all|evidence) cd test/backend && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 10m ./... | (cd $(CURDIR) && go run ./test/report);; esac
 	@case "$(AREA)" in all|front) cd test/s3 && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 30m ./... | (cd $(CURDIR) && go run ./test/report);; esac
 	@case "$(AREA)" in all|front) $(MAKE) --no-print-directory conformance;; esac
 
@@ -95,12 +97,15 @@ golden: ## write vectors and golden outputs again, then show what changed
 release: ## (later work) signed, reproducible release archives
 	@echo "make release: release archives come with later work; 'make build' makes the static programs" >&2; exit 1
 
-.PHONY: setup clients
+.PHONY: setup clients database
 setup:
 	@scripts/setup
 
 clients:
 	@scripts/setup clients
+
+database:
+	@scripts/setup database
 
 bin/oras: PACKAGE = oras.land/oras/cmd/oras
 bin/crane: PACKAGE = github.com/google/go-containerregistry/cmd/crane

@@ -58,6 +58,7 @@ type house struct {
 	shards  *shards.List // nil: there was never more than one log
 	turning bool         // the configuration may name the next log
 	next    string       // which is this one
+	moving  bool         // the configuration may have the log where it is moved to
 	state   *state.State
 	journal *journal.Journal
 	tuf     *repository.Repository
@@ -162,14 +163,23 @@ func (h *house) openLog(ctx context.Context) error {
 			return fmt.Errorf("reading the witnesses: %w", err)
 		}
 	}
+	if !h.moving {
+		if err := h.settle(); err != nil {
+			return err
+		}
+	}
 	all, err := h.logs()
+	if err != nil {
+		return err
+	}
+	storage, err := h.logStorage(all.Current())
 	if err != nil {
 		return err
 	}
 	if err := h.openFrozen(ctx, all); err != nil {
 		return err
 	}
-	log, err := tlog.Open(ctx, h.path(all.Current().Dir), h.config.Origin, h.keys.log, &tlog.Options{Allowed: allowed, Certified: h.certified, Logger: h.logger, Witnesses: witnesses})
+	log, err := tlog.OpenOn(ctx, storage, h.config.Origin, h.keys.log, &tlog.Options{Allowed: allowed, Certified: h.certified, Logger: h.logger, Witnesses: witnesses})
 	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}

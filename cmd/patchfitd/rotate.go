@@ -21,7 +21,7 @@ import (
 func logCommand(config *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "log",
-		Short: "prepare the next log, and freeze the one there is",
+		Short: "prepare the next log, freeze the one there is, or move it",
 		Long: `A server's log can end and another, of another origin and key, take its entries:
 because the key has to change, or because the log has grown enough. The old one
 stays, frozen: evidence in it verifies as before, and it is read under
@@ -31,10 +31,10 @@ stays, frozen: evidence in it verifies as before, and it is read under
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return exit.BadUsage(fmt.Errorf("patchfitd log has no command %q", args[0]), "one of: next, rotate")
+			return exit.BadUsage(fmt.Errorf("patchfitd log has no command %q", args[0]), "one of: next, rotate, move")
 		},
 	}
-	cmd.AddCommand(nextCommand(config), rotateCommand(config))
+	cmd.AddCommand(nextCommand(config), rotateCommand(config), moveCommand(config))
 	return cmd
 }
 
@@ -204,11 +204,12 @@ func (h *house) freeze(ctx context.Context) (*shards.List, error) {
 	if err != nil {
 		return nil, err
 	}
+	next.Kept = h.kind()
 	list, err := all.Freeze(final, *next)
 	if err != nil {
 		return nil, err
 	}
 	last := &list.Frozen()[len(list.Frozen())-1]
-	_, err = openShard(ctx, h.path(last.Dir), last, nil)
+	_, err = h.openShard(ctx, last)
 	return list, err
 }

@@ -84,7 +84,7 @@ func (h *house) logs() (*shards.List, error) {
 func (h *house) openFrozen(ctx context.Context, all *shards.List) error {
 	for i := range all.Frozen() {
 		s := &all.Frozen()[i]
-		l, err := openShard(ctx, h.path(s.Dir), s, &tlog.Options{Logger: h.logger})
+		l, err := h.openShard(ctx, s)
 		if err != nil {
 			return exit.Hint(fmt.Errorf("opening the frozen log %s: %w", s.Origin, err), "restore its directory "+s.Dir+" from a backup made since it was frozen")
 		}
@@ -93,7 +93,11 @@ func (h *house) openFrozen(ctx context.Context, all *shards.List) error {
 	return nil
 }
 
-func openShard(ctx context.Context, dir string, s *shards.Shard, o *tlog.Options) (*tlog.Log, error) {
+func (h *house) openShard(ctx context.Context, s *shards.Shard) (*tlog.Log, error) {
+	storage, err := h.logStorage(s)
+	if err != nil {
+		return nil, err
+	}
 	key, err := s.LogKey()
 	if err != nil {
 		return nil, err
@@ -102,7 +106,7 @@ func openShard(ctx context.Context, dir string, s *shards.Shard, o *tlog.Options
 	if err != nil {
 		return nil, err
 	}
-	return tlog.OpenFrozen(ctx, dir, key, final, o)
+	return tlog.OpenFrozen(ctx, storage, key, final, &tlog.Options{Logger: h.logger})
 }
 
 // birthName is the origin of the first log, which names the server to those it

@@ -34,6 +34,8 @@ type Config struct {
 	// Origin names the log in its checkpoints. It is a host name and never
 	// changes: another origin is another log, which patchfitd log rotate begins.
 	Origin string `json:"origin"`
+	// Log says where the log is kept; left out, on the disk below Data.
+	Log Log `json:"log,omitzero"`
 	// Storage says where blobs are; left out, on the disk below Data.
 	Storage Storage `json:"storage,omitzero"`
 	// SitePolicy is the file of the site's minimums (docs/spec/site-policy.md);
@@ -94,7 +96,7 @@ func BaseURL(c *Config, addr string) string {
 
 // Check reports the first thing in c that no server could run with.
 func (c *Config) Check() error {
-	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications, c.Storage.check, c.checkRegistry, c.checkLimits, c.checkMetrics} {
+	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications, c.Storage.check, c.Log.check, c.checkRegistry, c.checkLimits, c.checkMetrics} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -142,7 +144,7 @@ func (c *Config) checkPaths() error {
 	if c.TLS != (TLS{}) {
 		paths = append(paths, path{"tls.certificate", c.TLS.Certificate}, path{"tls.key", c.TLS.Key})
 	}
-	for key, value := range c.Storage.S3.files() {
+	for key, value := range c.files() {
 		if *value != "" {
 			paths = append(paths, path{key, *value})
 		}

@@ -41,12 +41,12 @@ type S3 struct {
 	CAFile string `json:"caFile,omitzero"`
 }
 
-// files returns the paths by their keys.
-func (s *S3) files() iter.Seq2[string, *string] {
+// files returns the paths by their keys, of the section called at.
+func (s *S3) files(at string) iter.Seq2[string, *string] {
 	return func(yield func(string, *string) bool) {
-		_ = yield("storage.s3.accessKeyFile", &s.AccessKeyFile) &&
-			yield("storage.s3.secretKeyFile", &s.SecretKeyFile) &&
-			yield("storage.s3.caFile", &s.CAFile)
+		_ = yield(at+".accessKeyFile", &s.AccessKeyFile) &&
+			yield(at+".secretKeyFile", &s.SecretKeyFile) &&
+			yield(at+".caFile", &s.CAFile)
 	}
 }
 
@@ -57,28 +57,28 @@ func (s *Storage) check() error {
 	case s.Kind == Bucket && s.S3 == (S3{}):
 		return errors.New("storage.kind is s3, but storage.s3 does not say which bucket")
 	case s.Kind == Bucket:
-		return s.S3.check()
+		return s.S3.check("storage.s3")
 	case s.Kind == "" || s.Kind == Disk:
 		return errors.New("storage.s3 names a bucket, but storage.kind is not s3: say kind: s3, or leave it out")
 	}
 	return fmt.Errorf("storage.kind %.80q is neither disk nor s3", s.Kind)
 }
 
-func (s *S3) check() error {
+func (s *S3) check(at string) error {
 	u, err := url.Parse(s.Endpoint)
 	switch {
 	case err != nil:
-		return fmt.Errorf("storage.s3.endpoint: %w", err)
+		return fmt.Errorf("%s.endpoint: %w", at, err)
 	case u.Host == "" || u.User != nil || s.Endpoint != u.Scheme+"://"+u.Host:
-		return fmt.Errorf("storage.s3.endpoint %q is not scheme://host or scheme://host:port alone", s.Endpoint)
+		return fmt.Errorf("%s.endpoint %q is not scheme://host or scheme://host:port alone", at, s.Endpoint)
 	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
-		return fmt.Errorf("storage.s3.endpoint %q must be https:// (plain http is for loopback only)", s.Endpoint)
+		return fmt.Errorf("%s.endpoint %q must be https:// (plain http is for loopback only)", at, s.Endpoint)
 	case s.Region == "":
-		return errors.New("storage.s3.region is empty; servers without regions mostly want us-east-1")
+		return fmt.Errorf("%s.region is empty; servers without regions mostly want us-east-1", at)
 	case s.Bucket == "":
-		return errors.New("storage.s3.bucket is empty")
+		return fmt.Errorf("%s.bucket is empty", at)
 	case (s.AccessKeyFile == "") != (s.SecretKeyFile == ""):
-		return errors.New("storage.s3 names one of accessKeyFile and secretKeyFile: name both, or neither to take them from the environment")
+		return fmt.Errorf("%s names one of accessKeyFile and secretKeyFile: name both, or neither to take them from the environment", at)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ const header = "# Written by patchfitd init. The sample patchfitd.yaml explains 
 // paths are made absolute, in c too. It never replaces a file.
 func (c *Config) Write(path string) error {
 	files := []*string{&c.Data, &c.TLS.Certificate, &c.TLS.Key, &c.SitePolicy, &c.Witnesses, &c.Metrics.TokenFile}
-	for _, p := range c.Storage.S3.files() {
+	for _, p := range c.files() {
 		files = append(files, p)
 	}
 	for _, p := range files {

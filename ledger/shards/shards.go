@@ -44,6 +44,8 @@ type Shard struct {
 	Start   time.Time `json:"start"`
 	Dir     string    `json:"directory"` // of its files, below the data directory
 	KeyFile string    `json:"keyFile"`   // of its private key, in the directory of keys
+	// Kept says where its files are: "" for the disk.
+	Kept string `json:"kept,omitzero"`
 	// Final is the last checkpoint, for ever, of a shard that is frozen.
 	Final string `json:"final,omitzero"`
 }

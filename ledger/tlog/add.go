@@ -2,6 +2,7 @@ package tlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
@@ -131,6 +132,9 @@ func (l *Log) integrate(body []byte) (uint64, error) {
 	}()
 	select {
 	case r := <-landed:
+		if errors.Is(r.err, tessera.ErrPushback) {
+			return 0, fmt.Errorf("%w: %w", ErrBusy, r.err)
+		}
 		if r.err != nil {
 			return 0, fmt.Errorf("writing the log entry: %w", r.err)
 		}

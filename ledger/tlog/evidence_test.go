@@ -192,7 +192,7 @@ type prover struct {
 
 func newProver(b *testing.B, h *house) *prover {
 	b.Helper()
-	files := client.FileFetcher{Root: h.dir}
+	files := Disk(h.dir)
 	l := &Log{ctx: b.Context(), files: files, tiles: newTiles(files), latest: newLatest([]ledger.LogKey{h.logKey()}, files)}
 	cp, err := l.latest.read(b.Context())
 	if err != nil {

@@ -6,20 +6,18 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/transparency-dev/tessera/client"
-
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/backend"
 )
 
-// OpenFrozen opens the log in dir to be read only: it ended with the checkpoint
+// OpenFrozen opens the log in s to be read only: it ended with the checkpoint
 // final, and another log takes its entries. Its leaves are hashed again, as when
 // any log opens; one that is not what final says, or went on after it, is not
 // opened. Add answers for what is in it, and says ErrClosed to everything else.
-// It takes no private key, and changes nothing on the disk.
-func OpenFrozen(ctx context.Context, dir string, key ledger.LogKey, final *ledger.Checkpoint, o *Options) (*Log, error) {
+// It takes no private key, and changes no file.
+func OpenFrozen(ctx context.Context, s Storage, key ledger.LogKey, final *ledger.Checkpoint, o *Options) (*Log, error) {
 	opts := o.orDefaults()
-	l := &Log{opts: opts, files: client.FileFetcher{Root: dir}, flying: make(map[leafHash]*flight), closed: true}
+	l := &Log{opts: opts, files: s, flying: make(map[leafHash]*flight), closed: true}
 	l.tiles = newTiles(l.files)
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	l.cancel(ErrClosed)

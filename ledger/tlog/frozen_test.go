@@ -21,7 +21,7 @@ func TestFrozen(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed(t, l)
-	f, err := OpenFrozen(t.Context(), h.dir, h.logKey(), final, &h.opts)
+	f, err := OpenFrozen(t.Context(), Disk(h.dir), h.logKey(), final, &h.opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,15 +37,15 @@ func TestFrozen(t *testing.T) {
 	add(t, l, leaf(t), false)
 	later, _ := l.Checkpoint(t.Context())
 	closed(t, l)
-	if _, err := OpenFrozen(t.Context(), h.dir, h.logKey(), final, nil); !errors.Is(err, ErrCorrupt) {
+	if _, err := OpenFrozen(t.Context(), Disk(h.dir), h.logKey(), final, nil); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a log that went on: %v, want ErrCorrupt", err)
 	}
 	h.change("checkpoint", func([]byte) []byte { return final.Raw })
-	if _, err := OpenFrozen(t.Context(), h.dir, h.logKey(), later, nil); !errors.Is(err, ErrCorrupt) {
+	if _, err := OpenFrozen(t.Context(), Disk(h.dir), h.logKey(), later, nil); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a log that went back: %v, want ErrCorrupt", err)
 	}
 	h.remove("checkpoint")
-	if _, err := OpenFrozen(t.Context(), h.dir, h.logKey(), final, nil); !errors.Is(err, ErrCorrupt) {
+	if _, err := OpenFrozen(t.Context(), Disk(h.dir), h.logKey(), final, nil); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a log that is gone: %v, want ErrCorrupt", err)
 	}
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api"
 	"github.com/transparency-dev/tessera/api/layout"
-	"github.com/transparency-dev/tessera/client"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/patchfit/patchfit/attest"
@@ -36,7 +35,7 @@ type leafHash [32]byte
 // knows where each one is.
 type guard struct {
 	inner  note.Signer
-	files  client.FileFetcher
+	files  files
 	broken func(error)   // is told when the tree on disk is not ours
 	signed chan struct{} // has an element after a checkpoint was signed
 
@@ -52,7 +51,7 @@ type guard struct {
 	knownMu sync.RWMutex
 }
 
-func newGuard(origin string, key ed25519.PrivateKey, files client.FileFetcher, broken func(error)) (*guard, error) {
+func newGuard(origin string, key ed25519.PrivateKey, files files, broken func(error)) (*guard, error) {
 	s, err := signature.LoadED25519Signer(key)
 	if err != nil {
 		return nil, fmt.Errorf("key of the log: %w", err)
@@ -67,7 +66,7 @@ func newGuard(origin string, key ed25519.PrivateKey, files client.FileFetcher, b
 }
 
 // readGuard returns a guard that checks, and has no key to sign with.
-func readGuard(files client.FileFetcher) *guard {
+func readGuard(files files) *guard {
 	factory := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 	return &guard{
 		files: files, signed: make(chan struct{}, 1),
@@ -199,8 +198,8 @@ func (g *guard) close() {
 
 // readLeaves returns the leaves of bundle number n in a log of size entries.
 // Files that are not there, or not whole, are ErrCorrupt.
-func readLeaves(ctx context.Context, files client.FileFetcher, n, size uint64) ([][]byte, error) {
-	raw, err := files.ReadEntryBundle(ctx, n, layout.PartialTileSize(0, n, size))
+func readLeaves(ctx context.Context, from files, n, size uint64) ([][]byte, error) {
+	raw, err := from.ReadEntryBundle(ctx, n, layout.PartialTileSize(0, n, size))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: entries from %d on are missing", ErrCorrupt, n*leavesPerBundle)
 	}

@@ -6,13 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
-
-	"github.com/transparency-dev/tessera/api/layout"
-	"github.com/transparency-dev/tessera/client"
 
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/backend"
@@ -33,14 +28,14 @@ const patience = time.Second
 // the next.
 type latest struct {
 	keys  []ledger.LogKey
-	files client.FileFetcher
+	files files
 
 	mu      sync.Mutex
 	cp      *ledger.Checkpoint // nil before the first
 	changed chan struct{}      // closed when cp is replaced
 }
 
-func newLatest(keys []ledger.LogKey, files client.FileFetcher) *latest {
+func newLatest(keys []ledger.LogKey, files files) *latest {
 	return &latest{keys: keys, files: files, changed: make(chan struct{})}
 }
 
@@ -109,22 +104,13 @@ func (p *latest) await(ctx, life context.Context, size uint64) (*ledger.Checkpoi
 		select {
 		case <-changed:
 		case <-time.After(patience):
-			p.unstick()
+			if d, ok := p.files.(disk); ok {
+				d.unstick()
+			}
 		case <-ctx.Done():
 			return nil, fmt.Errorf("waiting for a checkpoint of %d entries: %w", size, ctx.Err())
 		case <-life.Done():
 			return nil, context.Cause(life)
 		}
-	}
-}
-
-// unstick undoes what a clock that was set back does to Tessera: it waits until
-// the last checkpoint, which seems to be of the future, is old enough for the
-// next. If it cannot, whoever waits tries again or gives up.
-func (p *latest) unstick() {
-	name := filepath.Join(p.files.Root, layout.CheckpointPath)
-	info, err := os.Stat(name)
-	if now := time.Now(); err == nil && info.ModTime().After(now) {
-		_ = os.Chtimes(name, time.Time{}, now.Add(-patience))
 	}
 }

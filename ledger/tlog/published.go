@@ -1,13 +1,13 @@
 package tlog
 
 import (
+	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
-
-	"github.com/transparency-dev/tessera/api/layout"
 )
+
+// lookTimeout is how long the time of a checkpoint may take to find out.
+const lookTimeout = 5 * time.Second
 
 // Published returns how many entries the last checkpoint has, and when it was
 // published.
@@ -15,11 +15,12 @@ func (l *Log) Published() (size uint64, at time.Time, err error) {
 	if cp, _ := l.latest.get(); cp != nil {
 		size = cp.Size
 	}
-	info, err := os.Stat(filepath.Join(l.files.Root, layout.CheckpointPath))
-	if err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	if at, err = l.files.Published(ctx); err != nil {
 		return size, time.Time{}, fmt.Errorf("looking at the checkpoint: %w", err)
 	}
-	return size, info.ModTime(), nil
+	return size, at, nil
 }
 
 // Unpublished returns since when a checkpoint that was signed waits to be

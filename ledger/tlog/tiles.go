@@ -10,7 +10,6 @@ import (
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api/layout"
-	"github.com/transparency-dev/tessera/client"
 )
 
 // How many tiles are kept, with all hashes in them: 16 KiB each. A log of a
@@ -24,7 +23,7 @@ const (
 
 // tiles builds inclusion proofs from the tiles on the disk.
 type tiles struct {
-	files         client.FileFetcher
+	files         files
 	upper, lowest *lru.Cache[tileID, rows]
 }
 
@@ -38,7 +37,7 @@ type tileID struct {
 // half a pair is not there.
 type rows [layout.TileHeight][][]byte
 
-func newTiles(files client.FileFetcher) *tiles {
+func newTiles(files files) *tiles {
 	t := &tiles{files: files}
 	t.upper, _ = lru.New[tileID, rows](upperTiles) // fails for a size below 1
 	t.lowest, _ = lru.New[tileID, rows](lowestTiles)

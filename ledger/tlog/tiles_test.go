@@ -24,7 +24,7 @@ func TestProofsAreTesseras(t *testing.T) {
 	if err := tlogtest.Fill(t.Context(), h.dir, s, size); err != nil {
 		t.Fatal(err)
 	}
-	files := client.FileFetcher{Root: h.dir}
+	files := Disk(h.dir)
 	last := newLatest([]ledger.LogKey{h.logKey()}, files)
 	cp, err := last.read(t.Context())
 	if err != nil || cp.Size != size {

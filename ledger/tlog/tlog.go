@@ -32,15 +32,11 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/transparency-dev/tessera"
-	"github.com/transparency-dev/tessera/client"
-	"github.com/transparency-dev/tessera/storage/posix"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
@@ -127,7 +123,7 @@ func (o *Options) orDefaults() Options {
 type Log struct {
 	opts   Options
 	id     []byte // the log's id, 32 bytes
-	files  client.FileFetcher
+	files  Storage
 	tiles  *tiles
 	guard  *guard
 	latest *latest
@@ -154,6 +150,11 @@ type Log struct {
 // A log whose leaves are not what its last checkpoint says, or whose checkpoint
 // somebody else signed, is not opened.
 func Open(ctx context.Context, dir, origin string, signer ed25519.PrivateKey, o *Options) (*Log, error) {
+	return OpenOn(ctx, Disk(dir), origin, signer, o)
+}
+
+// OpenOn is [Open] for a log whose files lie in s.
+func OpenOn(ctx context.Context, s Storage, origin string, signer ed25519.PrivateKey, o *Options) (*Log, error) {
 	if err := ledger.CheckOrigin(origin); err != nil {
 		return nil, err
 	}
@@ -161,7 +162,8 @@ func Open(ctx context.Context, dir, origin string, signer ed25519.PrivateKey, o 
 		return nil, errors.New("key of the log is not an Ed25519 key")
 	}
 	opts := o.orDefaults()
-	l := &Log{opts: opts, files: client.FileFetcher{Root: dir}, flying: make(map[leafHash]*flight)}
+	opts.CheckpointInterval = max(opts.CheckpointInterval, s.Interval())
+	l := &Log{opts: opts, files: s, flying: make(map[leafHash]*flight)}
 	l.tiles = newTiles(l.files)
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if err := l.open(ctx, origin, signer); err != nil {
@@ -179,8 +181,18 @@ func (l *Log) open(ctx context.Context, origin string, signer ed25519.PrivateKey
 	if l.id, err = key.ID(); err != nil {
 		return fmt.Errorf("key of the log: %w", err)
 	}
-	if err := sweep(l.files.Root, l.opts.Logger); err != nil {
-		return err
+	use := Use{Lost: func(err error) { l.cancel(err) }, Logger: l.opts.Logger}
+	var group *tessera.WitnessGroup
+	if l.opts.Witnesses != nil {
+		g, err := l.witnessGroup()
+		if err != nil {
+			return err
+		}
+		group, use.Client = &g, l.witnesses.client()
+	}
+	driver, err := l.files.Begin(l.ctx, use)
+	if err != nil {
+		return fmt.Errorf("opening the log: %w", err)
 	}
 	if l.guard, err = newGuard(origin, signer, l.files, func(err error) { l.cancel(err) }); err != nil {
 		return err
@@ -189,7 +201,7 @@ func (l *Log) open(ctx context.Context, origin string, signer ed25519.PrivateKey
 	if err := l.recover(ctx); err != nil {
 		return err
 	}
-	return l.start(ctx)
+	return l.start(ctx, driver, group)
 }
 
 // recover checks the leaves against the last checkpoint, if there is one, and
@@ -207,26 +219,16 @@ func (l *Log) recover(ctx context.Context) error {
 
 // start lets Tessera at the files and waits until everything that a crash left
 // integrated is published, and so known.
-func (l *Log) start(ctx context.Context) error {
+func (l *Log) start(ctx context.Context, driver tessera.Driver, group *tessera.WitnessGroup) error {
 	o := tessera.NewAppendOptions().
 		WithCheckpointSigner(l.guard).
 		WithBatching(batchSize, l.opts.BatchAge).
 		WithCheckpointInterval(l.opts.CheckpointInterval).
 		WithCheckpointRepublishInterval(0)
-	config := posix.Config{Path: l.files.Root}
-	if l.opts.Witnesses != nil {
-		group, err := l.witnessGroup()
-		if err != nil {
-			return err
-		}
-		o = o.WithWitnesses(group, &tessera.WitnessOptions{Timeout: witnessTimeout})
-		config.HTTPClient = l.witnesses.client()
+	if group != nil {
+		o = o.WithWitnesses(*group, &tessera.WitnessOptions{Timeout: witnessTimeout})
 	}
-	drv, err := posix.New(l.ctx, config)
-	if err != nil {
-		return fmt.Errorf("opening the log: %w", err)
-	}
-	appender, shutdown, reader, err := tessera.NewAppender(l.ctx, drv, o)
+	appender, shutdown, reader, err := tessera.NewAppender(l.ctx, driver, o)
 	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}
@@ -239,13 +241,22 @@ func (l *Log) start(ctx context.Context) error {
 	if known := l.guard.size(); integrated < known {
 		return fmt.Errorf("%w: the tree has %d entries, its checkpoint %d", ErrCorrupt, integrated, known)
 	}
-	return l.published(ctx, integrated)
+	// Where entries get their places first and are integrated later, those of
+	// before are known only when they are in a checkpoint too.
+	next, err := reader.NextIndex(ctx)
+	if err != nil {
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	return l.published(ctx, max(integrated, next))
 }
 
 // published waits until what is integrated is published. Where witnesses have
 // to agree, it does not wait for ever: reading needs no new checkpoint, and
 // whoever writes is told to try again.
 func (l *Log) published(ctx context.Context, size uint64) error {
+	if _, ok := l.files.(disk); size == 0 && !ok {
+		return nil // Tessera publishes an empty tree on a disk alone
+	}
 	waiting := ctx
 	if l.opts.Witnesses != nil {
 		var cancel context.CancelFunc
@@ -309,7 +320,7 @@ func (l *Log) Read(ctx context.Context, path string) ([]byte, error) {
 	if t, ok := parseTile(path); !ok || !t.within(size) {
 		return nil, fmt.Errorf("log of %d entries has no %.100q: %w", size, path, fs.ErrNotExist)
 	}
-	return os.ReadFile(filepath.Join(l.files.Root, filepath.FromSlash(path)))
+	return l.files.Read(ctx, path)
 }
 
 // Count returns how many different leaves of the log a key signed.

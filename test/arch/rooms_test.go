@@ -36,6 +36,7 @@ var may = map[string][]string{
 	"ledger":                        {"internal/strictjson", "attest"},
 	"ledger/backend":                {"attest", "ledger"},
 	"ledger/tlog":                   {"internal/strictjson", "attest", "ledger", "ledger/backend", "ledger/quorum"},
+	"ledger/tlog/s3mysql":           {"ledger", "ledger/tlog"},
 	"ledger/tlog/tlogtest":          {"attest", "ledger", "ledger/backend"},
 	"ledger/shards":                 {"ledger/internal/disk", "internal/strictjson", "ledger"},
 	"ledger/tsa":                    {"attest", "ledger"},

@@ -19,26 +19,51 @@ import (
 
 const maxBackoff = 5 * time.Second
 
+// Settings returns the options of a client for the server c names, for rooms
+// that keep something else there.
+func (c Config) Settings(o *Options) (func(*s3.Options), error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	opts, err := o.filled()
+	if err != nil {
+		return nil, err
+	}
+	creds, err := c.credentials()
+	if err != nil {
+		return nil, err
+	}
+	client, err := c.httpClient(opts.Patience)
+	if err != nil {
+		return nil, err
+	}
+	return settings(c, creds, client, opts), nil
+}
+
 func newAPI(c Config, creds aws.CredentialsProvider, client *http.Client, o Options) *s3.Client {
-	return s3.New(s3.Options{
-		BaseEndpoint: &c.Endpoint,
-		Region:       c.Region,
-		Credentials:  creds,
-		UsePathStyle: !c.VirtualHost,
-		HTTPClient:   client,
-		Logger:       logging.Nop{},
-		Retryer: retry.NewStandard(func(r *retry.StandardOptions) {
+	return s3.New(s3.Options{}, settings(c, creds, client, o))
+}
+
+func settings(c Config, creds aws.CredentialsProvider, client *http.Client, o Options) func(*s3.Options) {
+	return func(to *s3.Options) {
+		to.BaseEndpoint = &c.Endpoint
+		to.Region = c.Region
+		to.Credentials = creds
+		to.UsePathStyle = !c.VirtualHost
+		to.HTTPClient = client
+		to.Logger = logging.Nop{}
+		to.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts = o.Attempts
 			r.Backoff = backoff(o.Backoff)
 			r.RateLimiter = ratelimit.None // attempts are the bound, and nobody's failure is another's
-		}),
-		APIOptions: []func(*middleware.Stack) error{hashBodies},
+		})
+		to.APIOptions = append(to.APIOptions, hashBodies)
 		// With that, trailing checksums would say the same once more, and not
 		// every server reads them.
-		RequestChecksumCalculation:   aws.RequestChecksumCalculationWhenRequired,
-		ResponseChecksumValidation:   aws.ResponseChecksumValidationWhenRequired,
-		ContinueHeaderThresholdBytes: -1,
-	})
+		to.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+		to.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+		to.ContinueHeaderThresholdBytes = -1
+	}
 }
 
 // hashBodies puts the SHA-256 of every body under the signature. Over TLS the
