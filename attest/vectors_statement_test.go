@@ -192,6 +192,14 @@ func TestSchemaBoundsRunning(t *testing.T) {
 func revocationEdits() []edited {
 	return []edited{
 		{"of-a-key", `"kind":"subject"`, `"kind":"key"`, accepted},
+		{"since", `"kind":"subject"`, `"kind":"key","since":{"checkpoint":"log.example\n9\n\n","logIndex":7}`, accepted},
+		{"since-of-a-subject", `"kind":"subject"`, `"kind":"subject","since":{"checkpoint":"log.example\n","logIndex":7}`, "/predicate/since: only what a key said has a place in a log, this revokes a subject"},
+		{"since-null", `"kind":"subject"`, `"kind":"key","since":null`, "/predicate/since: null is not allowed"},
+		{"since-unknown-member", `"kind":"subject"`, `"kind":"key","since":{"checkpoint":"log.example\n","logIndex":7,"time":1}`, "/predicate/since/time: unknown member"},
+		{"since-without-checkpoint", `"kind":"subject"`, `"kind":"key","since":{"logIndex":7}`, "/predicate/since/checkpoint: missing"},
+		{"since-without-index", `"kind":"subject"`, `"kind":"key","since":{"checkpoint":"log.example\n"}`, "/predicate/since/logIndex: missing"},
+		{"since-checkpoint-cut-off", `"kind":"subject"`, `"kind":"key","since":{"checkpoint":"log.example","logIndex":7}`, "/predicate/since/checkpoint: a signed note ends in a newline"},
+		{"since-index-negative", `"kind":"subject"`, `"kind":"key","since":{"checkpoint":"log.example\n","logIndex":-1}`, "/predicate/since/logIndex: -1 is not between 0 and 9007199254740991"},
 		{"kind-unknown", `"kind":"subject"`, `"kind":"host"`, `/predicate/kind: "host" is not "payload" or "subject" or "key" or "environment" or "builder-image"`},
 		{"reason-empty", `"corrupts the header cache"`, `""`, "/predicate/reason: empty"},
 		{"reason-two-lines", `header cache`, `header\ncache`, `/predicate/reason: "corrupts the header\ncache" holds characters that do not print`},

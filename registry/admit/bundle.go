@@ -144,13 +144,20 @@ func (s said) notRevoked() error {
 		}
 	}
 	by := policy.NewRevocations(s.trust, all)
+	if r := by.Key(s.product, s.evidence); r != nil {
+		return revokedBy(r)
+	}
 	for _, named := range s.names() {
 		if r := by.By(s.product, named.kind, named.digest); r != nil {
-			p := verify.As[attest.Revocation](r)
-			return refuse(verify.Revoked, "%s %s is revoked: %s", p.Kind, p.Digest, p.Reason)
+			return revokedBy(r)
 		}
 	}
 	return nil
+}
+
+func revokedBy(r *verify.Evidence) error {
+	p := verify.As[attest.Revocation](r)
+	return refuse(verify.Revoked, "%s %s is revoked: %s", p.Kind, p.Digest, p.Reason)
 }
 
 // before reports whether a was said before b, by their proven times; within one
@@ -168,7 +175,6 @@ type naming struct {
 func (s said) names() []naming {
 	all := []naming{
 		{attest.RevokePayload, s.evidence.Payload()},
-		{attest.RevokeKey, s.evidence.Signer()},
 		{attest.RevokeSubject, s.evidence.Subject()},
 	}
 	environment := func(d attest.Digest) { all = append(all, naming{attest.RevokeEnvironment, d}) }

@@ -120,6 +120,20 @@ func (a *Authority) Revoke(product, kind string, d attest.Digest) []byte {
 	return a.Bundle(a.Statement(attest.TypeRevocation, d, "", r), a.Signer(string(attest.RoleRevocation)))
 }
 
+// RevokeKey returns the bundle of a revocation in product of what a key said at
+// since or later.
+func (a *Authority) RevokeKey(product string, key attest.Digest, since *attest.Since) []byte {
+	a.t.Helper()
+	r := &attest.Revocation{Product: product, Kind: attest.RevokeKey, Digest: key, Reason: "the test stole it", Since: since}
+	return a.Bundle(a.Statement(attest.TypeRevocation, key, "", r), a.Signer(string(attest.RoleRevocation)))
+}
+
+// Since returns a place in the log, with a checkpoint of the log as it is.
+func (a *Authority) Since(index int64) *attest.Since {
+	a.t.Helper()
+	return &attest.Since{LogIndex: index, Checkpoint: a.checkpoint()}
+}
+
 func sampleEnvironment(builder attest.Digest, name string) *attest.Environment {
 	digest := func(what string) attest.Digest { return attest.DigestOf([]byte(what)) }
 	return &attest.Environment{
