@@ -12,6 +12,7 @@ const (
 	TypeLivePatch    = prefix + "livepatch/v1"
 	TypeHostRecord   = prefix + "host-record/v1"
 	TypeRevocation   = prefix + "revocation/v1"
+	TypeChannel      = prefix + "channel/v1"
 	TypeProvenance   = "https://slsa.dev/provenance/v1"  // SLSA v1.0, Provenance
 	BuildType        = prefix + "container-build/v1"     // our SLSA buildType
 	StatementType    = "https://in-toto.io/Statement/v1" // in-toto attestation spec v1, Statement

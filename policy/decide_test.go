@@ -75,6 +75,8 @@ func TestEveryFactIsNeeded(t *testing.T) {
 		"*.Host*.Bases[0]*.Contested": "nothing is what it should be",
 		"*.Patch*.Environment":        "only tells what differs; the digest is compared",
 		"*.Embargoes*":                "no embargo is a set of embargoes; nil is not",
+		"*.Channels":                  "asked where the trust policy does: TestChannelsAreAsked",
+		"*.Channels*":                 "asked where the trust policy does: TestChannelsAreAsked",
 		"*.Revoked*":                  "no revocations are a set of revocations; nil is not",
 	}
 	var facts []fact

@@ -41,6 +41,12 @@ func (r *Revocations) By(product, kind string, d attest.Digest) *verify.Evidence
 	return r.of(product).by(d, kind)
 }
 
+// Of returns a revocation in product that voids e in any way; nil where there is
+// none.
+func (r *Revocations) Of(product string, e *verify.Evidence) *verify.Evidence {
+	return r.of(product).evidence(e)
+}
+
 // Key returns a revocation in product that voids e for the key that signed it;
 // nil where there is none.
 func (r *Revocations) Key(product string, e *verify.Evidence) *verify.Evidence {

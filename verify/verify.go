@@ -122,6 +122,20 @@ func (v *Verifier) Revocation(raw []byte) (*Evidence, error) {
 	return ev, nil
 }
 
+// Channel verifies the Sigstore bundle of a channel, whose one subject is the
+// channel. Whether it has expired is for whoever knows the time. The error is
+// always a *[Refusal].
+func (v *Verifier) Channel(raw []byte) (*Evidence, error) {
+	ev, statement, refusal := v.prove(raw)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if As[attest.Channel](ev) == nil { // its parser saw to the subject
+		return nil, refuse(Corrupt, "/dsseEnvelope/payload/predicateType: statement is %s, want %s", statement.Type, attest.TypeChannel)
+	}
+	return ev, nil
+}
+
 // prove does all that does not depend on what the statement should be about.
 func (v *Verifier) prove(raw []byte) (*Evidence, *attest.Statement, *Refusal) {
 	b, err := attest.ParseBundle(raw)

@@ -89,6 +89,9 @@ func (s said) admit() (bool, error) {
 	if s.evidence.Type() == attest.TypeRevocation {
 		return false, refuse(verify.SubjectMismatch, "a revocation is not attached to an artifact; send it with patchfit revoke")
 	}
+	if s.evidence.Type() == attest.TypeChannel {
+		return false, refuse(verify.SubjectMismatch, "a channel is not attached to an artifact; send it with patchfit channel publish")
+	}
 	role, fits := policy.RoleFor(s.evidence.Type(), s.subject.Type)
 	if !fits {
 		return false, refuse(verify.SubjectMismatch, "a statement of type %s says nothing about an artifact of type %.80q", s.evidence.Type(), s.subject.Type)
@@ -117,7 +120,7 @@ func (s said) keep() error {
 
 func known(predicateType string) bool {
 	switch predicateType {
-	case attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeProvenance, attest.TypeRevocation, attest.TypeHostRecord:
+	case attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeProvenance, attest.TypeRevocation, attest.TypeChannel, attest.TypeHostRecord:
 		return true
 	}
 	return false

@@ -58,6 +58,9 @@ var rules = map[string]rule{
 	"GET /v1/offers":                    only(state.RoleHost, state.RoleAdmin, state.RoleAuditor),
 	"POST /v1/revocations":              only(state.RolePublisher, state.RoleAdmin),
 	"GET /v1/revocations":               only(state.RoleHost, state.RolePublisher, state.RoleRebuilder, state.RoleAdmin, state.RoleAuditor),
+	"POST /v1/channels":                 only(state.RolePublisher, state.RoleAdmin),
+	"GET /v1/channels":                  only(state.RoleHost, state.RolePublisher, state.RoleRebuilder, state.RoleAdmin, state.RoleAuditor),
+	"GET /v1/channel":                   only(state.RoleHost, state.RolePublisher, state.RoleRebuilder, state.RoleAdmin, state.RoleAuditor),
 	"GET /v1/why":                       only(state.RoleHost, state.RoleAdmin, state.RoleAuditor),
 	"GET " + auditPath:                  only(state.RoleAuditor),
 }
@@ -85,6 +88,9 @@ func (s *server) routes() []route {
 		{"GET", "/v1/offers", (*call).offers},
 		{"POST", "/v1/revocations", (*call).revoke},
 		{"GET", "/v1/revocations", (*call).revocations},
+		{"POST", "/v1/channels", (*call).takeChannel},
+		{"GET", "/v1/channels", (*call).channels},
+		{"GET", "/v1/channel", (*call).channel},
 		{"GET", "/v1/why", (*call).why},
 	}
 }

@@ -134,6 +134,12 @@ func (a *Authority) Since(index int64) *attest.Since {
 	return &attest.Since{LogIndex: index, Checkpoint: a.checkpoint()}
 }
 
+// Channel returns the bundle of a version of a channel.
+func (a *Authority) Channel(c *attest.Channel) []byte {
+	a.t.Helper()
+	return a.Bundle(a.Statement(attest.TypeChannel, attest.ChannelID(c.Product, c.Name), "", c), a.Signer(string(attest.RoleChannel)))
+}
+
 func sampleEnvironment(builder attest.Digest, name string) *attest.Environment {
 	digest := func(what string) attest.Digest { return attest.DigestOf([]byte(what)) }
 	return &attest.Environment{
