@@ -178,7 +178,11 @@ func (a *Agent) newest(ctx context.Context, t *trust, product string, ref Refere
 	if at := now(); !at.Before(c.Expires) {
 		return ref, stale(c, at)
 	}
-	for _, b := range a.last.Resolved {
+	known, err := a.client.Host(ctx, a.me.Host) // a hint: what it leads to is verified like any patch
+	if err != nil {
+		return ref, err
+	}
+	for _, b := range known.Bases {
 		runs := func(r attest.Running) bool { return r.Measurement.Digest == b.File }
 		if offers := c.Of(b.Manifest).Patches; b.Product == product && len(offers) > 0 && slices.ContainsFunc(running, runs) {
 			return Reference{Repository: ref.Repository, Digest: offers[len(offers)-1]}, nil

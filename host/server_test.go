@@ -223,6 +223,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Write(s.policy)
 	case "/v1/enrol":
 		s.enrol(w, body)
+	case hosts:
+		v := api.Host{SchemaVersion: 1, Host: s.host, Products: []string{s.product.ID}}
+		if n := len(s.records); n > 0 {
+			v.Bases = s.resolve(s.records[n-1])
+		}
+		api.WriteJSON(w, 200, v)
 	case hosts + "/challenge":
 		s.nonce = uuid.NewString()
 		api.WriteJSON(w, 200, api.Challenge{SchemaVersion: 1, Nonce: s.nonce, Sequence: s.sequence + 1, Expires: time.Now().UTC(), Time: time.Now().UTC()})
