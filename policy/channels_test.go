@@ -108,6 +108,9 @@ func TestChannelsAreAsked(t *testing.T) {
 	if allocs := testing.AllocsPerRun(100, func() { policy.Decide(f) }); allocs != 0 {
 		t.Errorf("%v allocations for an allow", allocs)
 	}
+	if until := f.Until(24 * time.Hour); !until.Equal(soon) {
+		t.Errorf("the answer stands until %s, the channel until %s", until, soon)
+	}
 	f.Channels = nil
 	if policy.Decide(f).Allow {
 		t.Error("allowed without the channels it asks for")
