@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 // What each predicate type asks of itself and of its statement's subjects.
@@ -138,7 +139,28 @@ func (r *Revocation) check(at spot) error {
 		at.member("kind").oneOf(r.Kind, RevokePayload, RevokeSubject, RevokeKey, RevokeEnvironment, RevokeBuilder),
 		at.member("digest").digest(r.Digest),
 		at.member("reason").line(r.Reason),
+		r.checkSince(at.member("since")),
 	)
+}
+
+// maxCheckpoint is how many bytes a checkpoint has, cosignatures and all.
+const maxCheckpoint = 64 << 10
+
+// checkSince reads the place as far as no key is needed: who signed the
+// checkpoint, and how large a log it is of, package verify asks.
+func (r *Revocation) checkSince(at spot) error {
+	text := at.member("checkpoint")
+	switch {
+	case r.Since == nil:
+		return nil
+	case r.Kind != RevokeKey:
+		return at.errorf("only what a key said has a place in a log, this revokes a %s", r.Kind)
+	case len(r.Since.Checkpoint) > maxCheckpoint:
+		return text.errorf("%d bytes, at most %d are read", len(r.Since.Checkpoint), maxCheckpoint)
+	case !strings.HasSuffix(r.Since.Checkpoint, "\n"):
+		return text.errorf("a signed note ends in a newline")
+	}
+	return at.member("logIndex").number(r.Since.LogIndex, 0)
 }
 
 func (r *Revocation) about(at spot, subjects []Subject) error {

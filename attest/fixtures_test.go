@@ -2,11 +2,13 @@ package attest_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -80,6 +82,18 @@ func goodRevocation() *attest.Revocation {
 	return &attest.Revocation{Product: productID, Kind: attest.RevokeSubject, Digest: digest("patch manifest"), Reason: "corrupts the header cache"}
 }
 
+func goodChannel() *attest.Channel {
+	bases := []attest.ChannelBase{
+		{Base: digest("base manifest"), Patches: []attest.Digest{digest("patch one"), digest("patch manifest")}, Superseded: []attest.Digest{digest("older patch")}},
+		{Base: digest("other base"), Patches: []attest.Digest{}, Superseded: []attest.Digest{}},
+	}
+	slices.SortFunc(bases, func(a, b attest.ChannelBase) int { return cmp.Compare(a.Base, b.Base) })
+	return &attest.Channel{
+		Product: productID, Name: "stable", Version: 3, Expires: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC),
+		Bases: bases, Revocations: []attest.Digest{digest("a revocation")},
+	}
+}
+
 func goodProvenance() *attest.Provenance {
 	p := new(attest.Provenance)
 	p.BuildDefinition = attest.BuildDefinition{
@@ -119,6 +133,7 @@ func goodStatements(t testing.TB) []said {
 		{"livepatch", attest.TypeLivePatch, []attest.Subject{s("lib/demo", digest("patch manifest")), s("fix.so", patchFile.Digest)}, goodPatch()},
 		{"host-record", attest.TypeHostRecord, []attest.Subject{s("host key", signerOf("host").public(t).ID())}, goodRecord()},
 		{"revocation", attest.TypeRevocation, []attest.Subject{s("lib/demo", digest("patch manifest"))}, goodRevocation()},
+		{"channel", attest.TypeChannel, []attest.Subject{s("lib/demo", attest.ChannelID(productID, "stable"))}, goodChannel()},
 		{"provenance", attest.TypeProvenance, []attest.Subject{s("lib/demo", digest("base manifest")), s("libdemo.so.1", baseFile.Digest)}, goodProvenance()},
 		{"unknown", "https://example.com/other/v1", []attest.Subject{s("lib/demo", digest("base manifest"))}, attest.Unknown(`{"any":"thing"}`)},
 	}

@@ -12,6 +12,7 @@ const (
 	TypeLivePatch    = prefix + "livepatch/v1"
 	TypeHostRecord   = prefix + "host-record/v1"
 	TypeRevocation   = prefix + "revocation/v1"
+	TypeChannel      = prefix + "channel/v1"
 	TypeProvenance   = "https://slsa.dev/provenance/v1"  // SLSA v1.0, Provenance
 	BuildType        = prefix + "container-build/v1"     // our SLSA buildType
 	StatementType    = "https://in-toto.io/Statement/v1" // in-toto attestation spec v1, Statement
@@ -112,6 +113,17 @@ type Revocation struct {
 	Kind    string `json:"kind"`
 	Digest  Digest `json:"digest"`
 	Reason  string `json:"reason"` // for people, one line
+	// Since says from where on a key was somebody else's: what it said before
+	// stays good. Nil: all of it counts no more.
+	Since *Since `json:"since,omitzero"`
+}
+
+// A Since is a place in a log, in a checkpoint that shows how far the log had
+// come: what is there or later cannot have been said before, whatever its
+// timestamp is.
+type Since struct {
+	LogIndex   int64  `json:"logIndex"`   // of the first entry that counts no more; at most the checkpoint's size
+	Checkpoint string `json:"checkpoint"` // the log's signed note, with its cosignatures
 }
 
 // Provenance is the part of SLSA provenance v1 that we read; its other fields

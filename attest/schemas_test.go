@@ -30,6 +30,8 @@ func schemaOf(name string) string {
 		return "host-record"
 	case attest.TypeRevocation:
 		return "revocation"
+	case attest.TypeChannel:
+		return "channel"
 	case attest.TypeProvenance:
 		return "provenance"
 	case "environment", "statement", "envelope", "bundle", "trust-policy":
@@ -86,6 +88,7 @@ func TestSchemasAgreeWithParsers(t *testing.T) {
 		{"livepatch", committed(t, "statement-livepatch-good"), "/predicate"},
 		{"host-record", committed(t, "statement-host-record-good"), "/predicate"},
 		{"revocation", committed(t, "statement-revocation-good"), "/predicate"},
+		{"channel", committed(t, "statement-channel-good"), "/predicate"},
 		{"provenance", committed(t, "statement-provenance-good"), "/predicate"},
 		{"envelope", committed(t, "envelope-good"), ""},
 		{"bundle", committed(t, "bundle-zeros-written-out"), ""},

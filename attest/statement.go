@@ -18,8 +18,8 @@ type Subject struct {
 type Statement struct {
 	Subjects []Subject // at least one; what it is about first, then that thing's one file
 	Type     string    // predicate type
-	// Predicate is a *Environment, *Base, *LivePatch, *HostRecord, *Revocation
-	// or *Provenance by Type, or an Unknown where Type is none of ours.
+	// Predicate is a *Environment, *Base, *LivePatch, *HostRecord, *Revocation,
+	// *Channel or *Provenance by Type, or an Unknown where Type is none of ours.
 	Predicate any
 }
 
@@ -170,6 +170,8 @@ func newPredicate(typ string) predicate {
 		return new(HostRecord)
 	case TypeRevocation:
 		return new(Revocation)
+	case TypeChannel:
+		return new(Channel)
 	case TypeProvenance:
 		return new(Provenance)
 	}
@@ -185,6 +187,8 @@ func (s *Statement) Product() string {
 	case *LivePatch:
 		return p.Product
 	case *Revocation:
+		return p.Product
+	case *Channel:
 		return p.Product
 	case *Provenance:
 		return p.BuildDefinition.ExternalParameters.Product

@@ -83,6 +83,7 @@ const (
 	RoleBase       Role = "base"       // the base authority: environment/v1, base/v1 and provenance of bases
 	RolePatch      Role = "patch"      // livepatch/v1 and provenance of patches
 	RoleRevocation Role = "revocation" // revocation/v1
+	RoleChannel    Role = "channel"    // channel/v1
 )
 
 // A Product is one line of bases and patches, the unit of trust, in one OCI repository.
@@ -91,7 +92,14 @@ type Product struct {
 	Repository  string            `json:"repository"`
 	Authorities map[Role][]string `json:"authorities"` // names of signers, per role
 	FitBases    []string          `json:"fitBases"`    // accepted: "environment"
+	// Channels is "required" where a patch counts only while a channel of the
+	// product offers it; "": channels are for whoever asks for one.
+	Channels string `json:"channels,omitzero"`
 }
+
+// ChannelsRequired is what a product says that hands out nothing but what its
+// channels offer.
+const ChannelsRequired = "required"
 
 // FitEnvironment is the fit basis where both provenances name the same
 // environment digest. The other bases of fit have no reader yet, and a policy

@@ -138,7 +138,15 @@ func (p Product) check(at spot, signers map[string]bool) error {
 		checkAuthorities(at.member("authorities"), p.Authorities, signers),
 		each(at.member("fitBases"), p.FitBases, func(at spot, v string) error { return at.oneOf(v, FitEnvironment) }),
 		unique(at.member("fitBases"), p.FitBases, self),
+		checkChannels(at.member("channels"), p.Channels),
 	)
+}
+
+func checkChannels(at spot, v string) error {
+	if v == "" {
+		return nil
+	}
+	return at.oneOf(v, ChannelsRequired)
 }
 
 // repository is the <name> of the OCI distribution spec v1.1.
@@ -154,7 +162,7 @@ func checkRepository(at spot, v string) error {
 func checkAuthorities(at spot, roles map[Role][]string, signers map[string]bool) error {
 	for _, role := range slices.Sorted(maps.Keys(roles)) {
 		at := at.member(string(role))
-		if err := at.oneOf(string(role), string(RoleBuilder), string(RoleBase), string(RolePatch), string(RoleRevocation)); err != nil {
+		if err := at.oneOf(string(role), string(RoleBuilder), string(RoleBase), string(RolePatch), string(RoleRevocation), string(RoleChannel)); err != nil {
 			return err
 		}
 		for i, name := range roles[role] {

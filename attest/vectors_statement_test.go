@@ -76,7 +76,7 @@ func predicateVectors(t *testing.T) []vector {
 	var list []vector
 	for name, e := range map[string][]edited{
 		"environment": environmentStatementEdits(), "base": baseEdits(), "livepatch": patchEdits(),
-		"host-record": recordEdits(), "revocation": revocationEdits(),
+		"host-record": recordEdits(), "revocation": revocationEdits(), "channel": channelEdits(),
 	} {
 		good := statementBytes(t, name)
 		list = append(list, edits(t, "statement", name, good, e)...)
@@ -192,10 +192,51 @@ func TestSchemaBoundsRunning(t *testing.T) {
 func revocationEdits() []edited {
 	return []edited{
 		{"of-a-key", `"kind":"subject"`, `"kind":"key"`, accepted},
+		{"since", `"kind":"subject"`, `"kind":"key","since":{"checkpoint":"log.example\n9\n\n","logIndex":7}`, accepted},
+		{"since-of-a-subject", `"kind":"subject"`, `"kind":"subject","since":{"checkpoint":"log.example\n","logIndex":7}`, "/predicate/since: only what a key said has a place in a log, this revokes a subject"},
+		{"since-null", `"kind":"subject"`, `"kind":"key","since":null`, "/predicate/since: null is not allowed"},
+		{"since-unknown-member", `"kind":"subject"`, `"kind":"key","since":{"checkpoint":"log.example\n","logIndex":7,"time":1}`, "/predicate/since/time: unknown member"},
+		{"since-without-checkpoint", `"kind":"subject"`, `"kind":"key","since":{"logIndex":7}`, "/predicate/since/checkpoint: missing"},
+		{"since-without-index", `"kind":"subject"`, `"kind":"key","since":{"checkpoint":"log.example\n"}`, "/predicate/since/logIndex: missing"},
+		{"since-checkpoint-cut-off", `"kind":"subject"`, `"kind":"key","since":{"checkpoint":"log.example","logIndex":7}`, "/predicate/since/checkpoint: a signed note ends in a newline"},
+		{"since-index-negative", `"kind":"subject"`, `"kind":"key","since":{"checkpoint":"log.example\n","logIndex":-1}`, "/predicate/since/logIndex: -1 is not between 0 and 9007199254740991"},
 		{"kind-unknown", `"kind":"subject"`, `"kind":"host"`, `/predicate/kind: "host" is not "payload" or "subject" or "key" or "environment" or "builder-image"`},
 		{"reason-empty", `"corrupts the header cache"`, `""`, "/predicate/reason: empty"},
 		{"reason-two-lines", `header cache`, `header\ncache`, `/predicate/reason: "corrupts the header\ncache" holds characters that do not print`},
 		{"reason-too-long", `header cache`, strings.Repeat("x", 5000), "/predicate/reason: text of 5013 bytes exceeds the limit of 4096"},
 		{"product-of-nobody", productID, ``, `/predicate/product: "" is not a lower-case UUID`},
 	}
+}
+
+func channelEdits() []edited {
+	one, older := `"`+string(digest("patch one"))+`"`, `"`+string(digest("older patch"))+`"`
+	return []edited{
+		{"of-nothing", `"revocations":["` + string(digest("a revocation")) + `"]`, `"revocations":[]`, accepted},
+		{"version-zero", `"version":3`, `"version":0`, "/predicate/version: 0 is not between 1 and 9007199254740991"},
+		{"version-beyond-doubles", `"version":3`, `"version":9007199254740993`, "/predicate/version: number 9007199254740993 is not exact in every reader"},
+		{"name-in-upper-case", `"name":"stable","product"`, `"name":"Stable","product"`, `/predicate/name: "Stable" is not a lower-case word`},
+		{"name-of-another", `"name":"stable","product"`, `"name":"canary","product"`, "/subject/0: " + string(attest.ChannelID(productID, "stable")) + " is not the channel " + string(attest.ChannelID(productID, "canary"))},
+		{"expires-with-fraction", `"2026-03-02T12:00:00Z"`, `"2026-03-02T12:00:00.5Z"`, "/predicate/expires: 2026-03-02T12:00:00.5Z is not in whole seconds"},
+		{"expires-zero", `"2026-03-02T12:00:00Z"`, `"0001-01-01T00:00:00Z"`, "/predicate/expires: no time"},
+		{"patch-twice", one, one + "," + one, `/predicate/bases/` + baseAt() + `/patches/1: repeats element 0, ` + cut(one)},
+		{"patch-not-a-digest", one, `"fix-1"`, `/predicate/bases/` + baseAt() + `/patches/0: digest "fix-1" is not sha256: and 64 lower-case hex digits`},
+		{"superseded-and-offered", older, one, `/predicate/bases/` + baseAt() + `/superseded/0: ` + string(digest("patch one")) + ` is one of the patches that are offered`},
+		{"superseded-twice", older, older + "," + older, `/predicate/bases/` + baseAt() + `/superseded/1: ` + string(digest("older patch")) + ` does not sort after the element before it`},
+		{"base-twice", string(digest("other base")), string(digest("base manifest")), `/predicate/bases/1: ` + string(digest("base manifest")) + ` does not sort after the element before it`},
+		{"revocation-twice", `"` + string(digest("a revocation")) + `"`, `"` + string(digest("a revocation")) + `","` + string(digest("a revocation")) + `"`, `/predicate/revocations/1: ` + string(digest("a revocation")) + ` does not sort after the element before it`},
+		{"unknown-member", `"version":3`, `"version":3,"wave":1`, "/predicate/wave: unknown member"},
+	}
+}
+
+// baseAt is where in the good channel the base with patches is.
+func baseAt() string {
+	if goodChannel().Bases[0].Base == digest("base manifest") {
+		return "0"
+	}
+	return "1"
+}
+
+// cut is how much of a quoted value an error shows.
+func cut(quoted string) string {
+	return fmt.Sprintf(`"%.80s"`, strings.Trim(quoted, `"`))
 }

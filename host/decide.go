@@ -74,6 +74,10 @@ func (a *Agent) ask(ctx context.Context, t *trust, product string, art policy.Ar
 	if err != nil {
 		return nil, err
 	}
+	channels, err := a.channels(ctx, t, product, revoked, false)
+	if err != nil {
+		return nil, err
+	}
 	sent, err := a.client.Evidence(ctx, art.Repository, art.Manifest)
 	if err != nil {
 		return nil, err
@@ -89,6 +93,7 @@ func (a *Agent) ask(ctx context.Context, t *trust, product string, art policy.Ar
 	}
 	return &question{search: s, facts: &policy.Facts{
 		Now: now(), Trust: t.Trust, Product: product, Site: a.site, Revoked: revocations,
+		Channels:  channels,
 		Embargoes: policy.NewEmbargoes(nil, nil), // the server's to know
 		Host:      a.asHost(running, bases),
 		Patch:     policy.GatherPatch(t.Trust, product, art, bases[0], s.Pool),

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -23,12 +24,13 @@ const (
 
 const mediaManifest = "application/vnd.oci.image.manifest.v1+json"
 
-// A Reference names an artifact of the agent's server: a repository, and a tag
-// or a digest.
+// A Reference names an artifact of the agent's server: a repository, and a tag,
+// a digest, or a channel, which offers one.
 type Reference struct {
 	Repository string
-	Tag        string        // "" with a digest
-	Digest     attest.Digest // "" with a tag
+	Tag        string        // or ""
+	Digest     attest.Digest // or ""
+	Channel    string        // or ""
 }
 
 // Name and tag as the OCI distribution spec (v1.1, Pulling manifests) has them.
@@ -56,7 +58,27 @@ func (a *Agent) ParseReference(text string) (Reference, error) {
 	return Reference{Repository: name, Tag: tag}, nil
 }
 
+// DefaultChannel is the channel that a repository alone names.
+const DefaultChannel = "stable"
+
+// Find reads what [Agent.ParseReference] reads, or a repository alone, which
+// names what a channel of its product offers; "" is the default one.
+func (a *Agent) Find(text, channel string) (Reference, error) {
+	_, host, _ := strings.Cut(a.me.Server, "://")
+	if name := strings.TrimPrefix(text, host+"/"); repositoryName.MatchString(name) {
+		return Reference{Repository: name, Channel: cmp.Or(channel, DefaultChannel)}, nil
+	}
+	ref, err := a.ParseReference(text)
+	if err == nil && channel != "" {
+		return ref, fmt.Errorf("%s names one artifact, and a channel is for a repository alone", ref)
+	}
+	return ref, err
+}
+
 func (r Reference) String() string {
+	if r.Channel != "" {
+		return r.Repository + ", channel " + r.Channel
+	}
 	if r.Digest != "" {
 		return r.Repository + "@" + string(r.Digest)
 	}

@@ -28,7 +28,8 @@ type Pulled struct {
 	Evidence   []attest.Digest // payloads of the statements it stands on
 }
 
-// Pull gets the live patch ref names and keeps it at path, if the server
+// Pull gets the live patch ref names, or that a channel offers last for what
+// this host runs, and keeps it at path, if the server
 // allows it and this host, asking everything again, allows it too.
 //
 // The file appears whole, verified and durable, or not at all: bytes go to a
@@ -45,6 +46,11 @@ func (a *Agent) Pull(ctx context.Context, ref Reference, path string) (*Pulled, 
 	running, err := a.measured(product)
 	if err != nil {
 		return nil, err
+	}
+	if ref.Channel != "" {
+		if ref, err = a.newest(ctx, t, product, ref, running); err != nil {
+			return nil, err
+		}
 	}
 	art, err := a.patch(ctx, ref)
 	if err != nil {

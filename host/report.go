@@ -22,6 +22,7 @@ type Status struct {
 	Bases         []BaseStatus
 	Revocations   int // ever seen, of all products
 	Trust         TrustStatus
+	Channels      []ChannelStatus
 }
 
 // Fresh reports whether the last record still says what runs here, and is no
@@ -60,6 +61,9 @@ func (a *Agent) Status() (*Status, error) {
 	}
 	for _, p := range seen.Products {
 		s.Revocations += len(p.Bundles)
+	}
+	if s.Channels, err = a.channelStatus(); err != nil {
+		return nil, err
 	}
 	boot, err := bootID()
 	if err != nil {
@@ -107,6 +111,15 @@ func (a *Agent) Why(ctx context.Context, ref Reference) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
+	running, stale := a.measured(product)
+	if r := (*verify.Refusal)(nil); stale != nil && !errors.As(stale, &r) {
+		return nil, stale
+	}
+	if ref.Channel != "" {
+		if ref, err = a.newest(ctx, t, product, ref, running); err != nil {
+			return nil, err
+		}
+	}
 	server, err := a.client.Why(ctx, a.me.Host, ref.Repository, ref.name())
 	if err != nil {
 		return nil, err
@@ -115,10 +128,6 @@ func (a *Agent) Why(ctx context.Context, ref Reference) (*Explanation, error) {
 		return nil, refuse(verify.SubjectMismatch, "asked about %s, the server answers about %s", ref.Digest, server.Digest)
 	}
 	x := &Explanation{Server: server}
-	running, stale := a.measured(product)
-	if r := (*verify.Refusal)(nil); stale != nil && !errors.As(stale, &r) {
-		return nil, stale
-	}
 	q, err := a.ask(ctx, t, product, policy.Artifact{Repository: ref.Repository, Manifest: server.Digest}, running)
 	if err != nil {
 		return nil, err

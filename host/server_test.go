@@ -46,6 +46,7 @@ type server struct {
 	patch       []byte
 	bundles     map[string][]byte // by the name of what is said
 	revocations [][]byte
+	channels    []api.ServedChannel
 	count       int64 // of revocations; -1: as many as there are
 
 	token    api.EnrolmentToken
@@ -222,6 +223,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Write(s.policy)
 	case "/v1/enrol":
 		s.enrol(w, body)
+	case hosts:
+		v := api.Host{SchemaVersion: 1, Host: s.host, Products: []string{s.product.ID}}
+		if n := len(s.records); n > 0 {
+			v.Bases = s.resolve(s.records[n-1])
+		}
+		api.WriteJSON(w, 200, v)
 	case hosts + "/challenge":
 		s.nonce = uuid.NewString()
 		api.WriteJSON(w, 200, api.Challenge{SchemaVersion: 1, Nonce: s.nonce, Sequence: s.sequence + 1, Expires: time.Now().UTC(), Time: time.Now().UTC()})
@@ -235,6 +242,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			count = int64(len(s.revocations))
 		}
 		api.WriteJSON(w, 200, api.Revocations{SchemaVersion: 1, Product: s.product.ID, Count: count, Bundles: s.revocations})
+	case "/v1/channels":
+		api.WriteJSON(w, 200, api.Channels{SchemaVersion: 1, Product: s.product.ID, Channels: append([]api.ServedChannel{}, s.channels...)})
 	case "/v1/why":
 		api.WriteJSON(w, 200, api.Why{SchemaVersion: 1, Host: s.host, Digest: attest.DigestOf(s.manifest), Allow: true, Policy: attest.DigestOf(s.policy), Checks: []api.Check{}})
 	case "/v2/" + repository + "/manifests/v1", "/v2/" + repository + "/manifests/" + string(s.world.PatchManifest):

@@ -45,6 +45,8 @@ func bodyOf(k Kind) any {
 		return new(Deleted)
 	case KindStatement:
 		return new(StatementAdmitted)
+	case KindChannel:
+		return new(ChannelTaken)
 	case KindDecision:
 		return new(Decided)
 	case KindUses:

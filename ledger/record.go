@@ -40,6 +40,7 @@ const (
 	KindTag         Kind = "tag"             // TagMoved
 	KindDelete      Kind = "delete"          // Deleted
 	KindStatement   Kind = "statement"       // StatementAdmitted
+	KindChannel     Kind = "channel"         // ChannelTaken
 	KindDecision    Kind = "decision"        // Decided
 	KindUses        Kind = "decision-uses"   // DecisionUses
 )
@@ -190,6 +191,16 @@ type StatementAdmitted struct {
 	Bundle     attest.Digest `json:"bundle"`            // in the store
 	Type       string        `json:"type"`              // predicate type
 	By         string        `json:"by"`
+}
+
+// ChannelTaken: a channel of a product has a new version from here on. Its
+// bundle is evidence as an admitted statement's is, and no OCI object carries it.
+type ChannelTaken struct {
+	Product string        `json:"product"`
+	Name    string        `json:"name"`
+	Version int64         `json:"version"`
+	Bundle  attest.Digest `json:"bundle"` // in the store
+	By      string        `json:"by"`
 }
 
 // Decided: the gate answered a host for the first time under these inputs.

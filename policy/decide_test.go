@@ -79,6 +79,8 @@ func TestEveryFactIsNeeded(t *testing.T) {
 		"*.Site*.Modes.MaxRecordAge":  "as above",
 		"*.Site*.Modes.MinimumHost":   "as above",
 		"*.Site*.Modes.MinimumBase":   "as above",
+		"*.Channels":                  "asked where the trust policy does: TestChannelsAreAsked",
+		"*.Channels*":                 "asked where the trust policy does: TestChannelsAreAsked",
 		"*.Revoked*":                  "no revocations are a set of revocations; nil is not",
 	}
 	var facts []fact

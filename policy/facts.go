@@ -18,6 +18,9 @@ type Facts struct {
 	Patch   *Patch
 	Site    *Site
 	Revoked *Revocations
+	// Channels are the newest that are known; nil: none are known, which denies
+	// where the trust policy asks for them.
+	Channels *Channels
 	// Embargoes are the server's own; an agent has [NewEmbargoes] of none.
 	Embargoes *Embargoes
 }

@@ -52,6 +52,9 @@ const (
 	ruleSignersTrusted
 	ruleNotRevoked
 	ruleNotContested
+	ruleChannelListed
+	ruleNotSuperseded
+	ruleChannelCurrent
 	ruleProvenance
 	ruleSubjectsMatch
 	ruleRecordFresh
@@ -74,6 +77,9 @@ var rules = [...]rule{
 	ruleSignersTrusted:     {"signers-trusted", verify.UntrustedSigner, "every statement used is by a signer who had the role for it at its time"},
 	ruleNotRevoked:         {"not-revoked", verify.Revoked, "no trusted revocation names anything used"},
 	ruleNotContested:       {"not-contested", verify.Contested, "no two trusted live statements disagree"},
+	ruleChannelListed:      {"channel-listed", verify.NoAttestation, "where the trust policy asks for channels, one of the product's lists the patch for its base"},
+	ruleNotSuperseded:      {"not-superseded", verify.Superseded, "where it asks for channels, the patch is not one that they offered once and do no more"},
+	ruleChannelCurrent:     {"channel-current", verify.Expired, "where it asks for channels, one that offers the patch has not expired"},
 	ruleProvenance:         {"provenance", verify.NoProvenance, "patch, base and builder image each have provenance"},
 	ruleSubjectsMatch:      {"subjects-match", verify.SubjectMismatch, "every statement is about its artifact, in this product"},
 	ruleRecordFresh:        {"record-fresh", verify.StaleHostRecord, "the host's record is no older than the site policy asks"},
@@ -105,6 +111,9 @@ func (f *view) walk() {
 	f.after(ruleSignersTrusted, f.signersTrusted())
 	f.after(ruleNotRevoked, f.notRevoked())
 	f.after(ruleNotContested, f.notContested())
+	f.after(ruleChannelListed, f.channelListed())
+	f.after(ruleNotSuperseded, f.notSuperseded())
+	f.after(ruleChannelCurrent, f.channelCurrent())
 	f.after(ruleProvenance, f.provenance())
 	f.after(ruleSubjectsMatch, f.subjectsMatch())
 	f.after(ruleRecordFresh, f.recordFresh())

@@ -41,6 +41,18 @@ func (r *Revocations) By(product, kind string, d attest.Digest) *verify.Evidence
 	return r.of(product).by(d, kind)
 }
 
+// Of returns a revocation in product that voids e in any way; nil where there is
+// none.
+func (r *Revocations) Of(product string, e *verify.Evidence) *verify.Evidence {
+	return r.of(product).evidence(e)
+}
+
+// Key returns a revocation in product that voids e for the key that signed it;
+// nil where there is none.
+func (r *Revocations) Key(product string, e *verify.Evidence) *verify.Evidence {
+	return r.of(product).key(e)
+}
+
 func (r *Revocations) identity() *identity {
 	if r == nil {
 		return nil
@@ -67,6 +79,28 @@ func (r revoked) by(d attest.Digest, kinds ...string) *verify.Evidence {
 	return nil
 }
 
+// key returns a revocation of the key that signed e, or of the identity it
+// belongs to, that voids e.
+func (r revoked) key(e *verify.Evidence) *verify.Evidence {
+	for _, named := range [...]attest.Digest{e.Signer(), e.Key()} {
+		for _, by := range r[named] {
+			if verify.As[attest.Revocation](by).Kind == attest.RevokeKey && voids(by, e) {
+				return by
+			}
+		}
+	}
+	return nil
+}
+
+// voids reports whether by, a revocation of the key that signed e, is of e: it
+// is of all the key said, or e is at its place in the log or later. What is in
+// another log has no place there, and nobody can say that it was before. Its
+// timestamp does not matter: whoever has the key may have a clock, too.
+func voids(by, e *verify.Evidence) bool {
+	log, index, ok := by.Since()
+	return !ok || e.Log() != log || e.LogIndex() >= index
+}
+
 // evidence returns the revocation that voids e: by its payload, its subject,
 // its key or identity, the environment it names or its builder image.
 func (r revoked) evidence(e *verify.Evidence) *verify.Evidence {
@@ -76,8 +110,7 @@ func (r revoked) evidence(e *verify.Evidence) *verify.Evidence {
 	environment, builder := names(e)
 	return cmp.Or(
 		r.by(e.Payload(), attest.RevokePayload),
-		r.by(e.Signer(), attest.RevokeKey),
-		r.by(e.Key(), attest.RevokeKey),
+		r.key(e),
 		r.by(e.Subject(), attest.RevokeSubject, attest.RevokeBuilder),
 		r.by(environment, attest.RevokeEnvironment),
 		r.by(builder, attest.RevokeBuilder),

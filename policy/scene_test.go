@@ -18,6 +18,7 @@ type scene struct {
 	verifier *verify.Verifier
 	pool     *policy.Pool
 	revoked  []*verify.Evidence
+	channels []*verify.Evidence
 }
 
 func newScene(t testing.TB) *scene {
@@ -118,7 +119,7 @@ func (s *scene) facts(t testing.TB, patch, running *verifytest.World) *policy.Fa
 		},
 		Patch:   policy.GatherPatch(s.trust, s.product.ID, patchArtifact(patch), bases[0], s.pool),
 		Site:    policy.DefaultSite(),
-		Revoked: revoked, Embargoes: policy.NewEmbargoes(nil, nil),
+		Revoked: revoked, Channels: policy.NewChannels(s.trust, revoked, s.channels), Embargoes: policy.NewEmbargoes(nil, nil),
 	}
 }
 

@@ -25,7 +25,7 @@ type product struct {
 }
 
 // grants are the times in which one key has each role.
-type grants struct{ builder, base, patch, revocation []window }
+type grants struct{ builder, base, patch, revocation, channel []window }
 
 // in returns the times for role; nil for a role there is not.
 func (g *grants) in(role attest.Role) *[]window {
@@ -38,6 +38,8 @@ func (g *grants) in(role attest.Role) *[]window {
 		return &g.patch
 	case attest.RoleRevocation:
 		return &g.revocation
+	case attest.RoleChannel:
+		return &g.channel
 	}
 	return nil
 }
@@ -153,7 +155,7 @@ func (t *Trust) Signs(product string, e *verify.Evidence) bool {
 		return false
 	}
 	g := p.keys[e.Signer()]
-	for _, windows := range [][]window{g.builder, g.base, g.patch, g.revocation} {
+	for _, windows := range [][]window{g.builder, g.base, g.patch, g.revocation, g.channel} {
 		if anyHolds(windows, e.Time()) {
 			return true
 		}
@@ -246,6 +248,9 @@ func ProductOf(e *verify.Evidence) string {
 	}
 	if r := verify.As[attest.Revocation](e); r != nil {
 		return r.Product
+	}
+	if c := verify.As[attest.Channel](e); c != nil {
+		return c.Product
 	}
 	return ""
 }

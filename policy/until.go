@@ -38,6 +38,11 @@ func (f *Facts) turns() []time.Time {
 			}
 		}
 	}
+	if f.Patch != nil && f.Channels != nil {
+		for _, p := range f.Channels.places[f.Product][f.Patch.Artifact.Manifest] {
+			all = append(all, expiry(p.in))
+		}
+	}
 	if f.Host != nil {
 		all = append(all, f.Host.Received.Add(-verify.MaxClockSkew), f.Host.Received.Add(maxRecordAge+1))
 		if f.Site != nil {

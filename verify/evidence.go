@@ -21,8 +21,10 @@ type Evidence struct {
 	signer    attest.Digest // of the key's SPKI DER, or of the identity
 	key       attest.Digest // of the key's SPKI DER
 	time      time.Time
+	log       string // origin of the log
 	logIndex  int64
-	predicate any // *attest.Provenance, *attest.Base, … by typ
+	since     *since // of a revocation of a key; nil: of all it said
+	predicate any    // *attest.Provenance, *attest.Base, … by typ
 }
 
 // An Identity tells the evidence of one verification from that of any other,
@@ -76,6 +78,26 @@ func (e *Evidence) Time() time.Time { return e.orNothing().time }
 // LogIndex returns the index of the statement's leaf, as the verified
 // inclusion proof has it.
 func (e *Evidence) LogIndex() int64 { return e.orNothing().logIndex }
+
+// Log returns the origin of the log that the leaf is in.
+func (e *Evidence) Log() string { return e.orNothing().log }
+
+// A since is a place in a log.
+type since struct {
+	log   string
+	index int64
+}
+
+// Since returns the place, the origin of a log and an index in it, from which
+// on a revocation of a key voids what the key said. It is false where the
+// revocation names none, or none that verifies: then it voids all of it.
+func (e *Evidence) Since() (log string, index int64, ok bool) {
+	s := e.orNothing().since
+	if s == nil {
+		return "", 0, false
+	}
+	return s.log, s.index, true
+}
 
 // As returns the predicate as a *T, or nil where it is of another type or
 // e is not proven. It is what was signed, and is never changed.

@@ -18,6 +18,7 @@ const (
 	LowAssurance    Reason = "LOW_ASSURANCE"
 	Contested       Reason = "CONTESTED"
 	Revoked         Reason = "REVOKED"
+	Superseded      Reason = "SUPERSEDED"
 	Rollback        Reason = "ROLLBACK"
 	Expired         Reason = "EXPIRED"
 	Embargoed       Reason = "EMBARGOED"
@@ -46,8 +47,9 @@ var meanings = []struct {
 	{LowAssurance, "The host record, the base or the basis of fit is less assured than is asked for.", "raise the assurance to what is asked for, or lower what the site policy asks"},
 	{Contested, "Two trusted statements that are both live disagree.", "find out which one is wrong and have it revoked: patchfit revoke"},
 	{Revoked, "A trusted revocation names the evidence, its key, an artifact, the environment or the builder image.", "use a patch that is not revoked; the revocation says why this one is"},
+	{Superseded, "A channel of the product offered the patch once and does so no more.", "take what the channel offers now: patchfit-agent pull REPOSITORY -o FILE"},
 	{Rollback, "Something older was offered after something newer was taken.", "send a new host record: patchfit-agent record; if the host was restored from a backup, enrol it again"},
-	{Expired, "The trust policy, or the key at the time of the signature, is outside its validity.", "sign and push a new trust policy (patchfit trust edit, sign, push), or sign with a key that is valid now"},
+	{Expired, "The trust policy, the channel, or the key at the time of the signature, is outside its validity.", "sign and push a new trust policy (patchfit trust edit, sign, push), publish the channel again (patchfit channel publish), or sign with a key that is valid now"},
 	{Embargoed, "An embargo keeps the product or the patch from every host that it does not name.", "wait until the embargo is over, or have an admin name the host: patchfit admin embargo"},
 	{HostNotActive, "The host is not active.", "have an admin set the host to active: patchfit admin host"},
 	{ClonedKey, "One host key is in use by two machines that run at the same time.", "find the copy, then enrol both machines again, each with a key of its own"},

@@ -39,6 +39,7 @@ import (
 	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/quorum"
 )
 
@@ -57,6 +58,7 @@ type Verifier struct {
 	hints      map[string]*signer
 	identities map[name][]*identity // in certificates
 	witnesses  *quorum.Policy       // nil: none are asked for
+	logs       []ledger.LogKey
 }
 
 // New returns a Verifier for the keys, logs and timestamp authorities p names.
@@ -70,6 +72,9 @@ func New(p *attest.TrustPolicy) (*Verifier, error) {
 		if v.witnesses, err = quorum.Parse([]byte(p.LogPolicy)); err != nil {
 			return nil, fmt.Errorf("trust policy: /logPolicy: %w", err)
 		}
+	}
+	if v.logs, err = ledger.LogKeys(p.TrustedRoot); err != nil {
+		return nil, fmt.Errorf("trust policy: /trustedRoot: %w", err)
 	}
 	if v.signers, err = newSigners(p, material); err != nil {
 		return nil, err
@@ -101,14 +106,32 @@ func (v *Verifier) Bundle(raw []byte, want Artifact) (*Evidence, error) {
 }
 
 // Revocation verifies the Sigstore bundle of a revocation, whose one subject is
-// what it revokes. The error is always a *[Refusal].
+// what it revokes. The error is always a *[Refusal]. A revocation whose place in
+// a log does not verify is a revocation all the same, of everything: whoever
+// takes it in asks [Verifier.Since] and refuses it.
 func (v *Verifier) Revocation(raw []byte) (*Evidence, error) {
 	ev, statement, refusal := v.prove(raw)
 	if refusal != nil {
 		return nil, refusal
 	}
-	if As[attest.Revocation](ev) == nil { // its parser saw to the subject
+	r := As[attest.Revocation](ev)
+	if r == nil { // its parser saw to the subject
 		return nil, refuse(Corrupt, "/dsseEnvelope/payload/predicateType: statement is %s, want %s", statement.Type, attest.TypeRevocation)
+	}
+	ev.since, _ = v.since(r)
+	return ev, nil
+}
+
+// Channel verifies the Sigstore bundle of a channel, whose one subject is the
+// channel. Whether it has expired is for whoever knows the time. The error is
+// always a *[Refusal].
+func (v *Verifier) Channel(raw []byte) (*Evidence, error) {
+	ev, statement, refusal := v.prove(raw)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if As[attest.Channel](ev) == nil { // its parser saw to the subject
+		return nil, refuse(Corrupt, "/dsseEnvelope/payload/predicateType: statement is %s, want %s", statement.Type, attest.TypeChannel)
 	}
 	return ev, nil
 }
@@ -143,6 +166,7 @@ func (v *Verifier) prove(raw []byte) (*Evidence, *attest.Statement, *Refusal) {
 		signer:    by.id,
 		key:       by.credential.SigningKey().ID(),
 		time:      latest(result.VerifiedTimestamps),
+		log:       origin(b),
 		logIndex:  b.Sigstore.GetVerificationMaterial().GetTlogEntries()[0].GetLogIndex(),
 		predicate: b.Statement.Predicate,
 	}, b.Statement, nil

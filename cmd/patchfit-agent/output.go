@@ -106,20 +106,29 @@ type baseJSON struct {
 	Unchanged  bool          `json:"unchanged"`
 }
 
+type channelJSON struct {
+	Product string    `json:"product"`
+	Name    string    `json:"name"`
+	Version int64     `json:"version"` // the highest this host has seen
+	Expires time.Time `json:"expires"`
+	Stale   bool      `json:"stale"` // it has expired
+}
+
 type statusJSON struct {
-	SchemaVersion int        `json:"schemaVersion"`
-	Host          string     `json:"host"`
-	Name          string     `json:"name"`
-	Server        string     `json:"server"`
-	PolicyVersion int64      `json:"policyVersion"`
-	PolicyExpires time.Time  `json:"policyExpires"`
-	Sequence      int64      `json:"sequence"` // of the last record; 0: none
-	Received      time.Time  `json:"received,omitzero"`
-	ThisBoot      bool       `json:"thisBoot"`
-	Fresh         bool       `json:"fresh"`
-	Revocations   int        `json:"revocations"`
-	Bases         []baseJSON `json:"bases"`
-	Trust         *trustJSON `json:"trust,omitzero"` // absent: the trust policy names no TUF repository
+	SchemaVersion int           `json:"schemaVersion"`
+	Host          string        `json:"host"`
+	Name          string        `json:"name"`
+	Server        string        `json:"server"`
+	PolicyVersion int64         `json:"policyVersion"`
+	PolicyExpires time.Time     `json:"policyExpires"`
+	Sequence      int64         `json:"sequence"` // of the last record; 0: none
+	Received      time.Time     `json:"received,omitzero"`
+	ThisBoot      bool          `json:"thisBoot"`
+	Fresh         bool          `json:"fresh"`
+	Revocations   int           `json:"revocations"`
+	Channels      []channelJSON `json:"channels"`
+	Bases         []baseJSON    `json:"bases"`
+	Trust         *trustJSON    `json:"trust,omitzero"` // absent: the trust policy names no TUF repository
 }
 
 type trustJSON struct {
@@ -138,6 +147,10 @@ func (p *program) printStatus(s *host.Status, fresh bool) error {
 	}
 	if t := s.Trust; t.Named {
 		v.Trust = &trustJSON{t.Root, t.Targets, t.Timestamp, t.Until, t.Stale(time.Now())}
+	}
+	v.Channels = []channelJSON{}
+	for _, c := range s.Channels {
+		v.Channels = append(v.Channels, channelJSON{c.Product, c.Name, c.Version, c.Expires, !time.Now().Before(c.Expires)})
 	}
 	if s.Record != nil {
 		v.Sequence = s.Record.Sequence
@@ -164,6 +177,13 @@ func (p *program) statusText(w io.Writer, v statusJSON) {
 		line(w, "trust repository", fmt.Sprintf("root %d, targets %d", t.Root, t.Targets), state)
 	}
 	line(w, "revocations", fmt.Sprintf("%d seen", v.Revocations))
+	for _, c := range v.Channels {
+		until := "until "
+		if c.Stale {
+			until = "stale since "
+		}
+		line(w, "channel", c.Product, c.Name, fmt.Sprintf("version %d", c.Version), until+c.Expires.Format(time.RFC3339))
+	}
 	if v.Sequence == 0 {
 		line(w, "record", "none")
 		return

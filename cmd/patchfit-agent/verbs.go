@@ -147,9 +147,9 @@ func (p *program) statusCommand() *cobra.Command {
 }
 
 // about opens the agent for a verb that is about one patch.
-func (p *program) about(cmd *cobra.Command, text string, act func(*host.Agent, host.Reference) error) error {
+func (p *program) about(cmd *cobra.Command, text, channel string, act func(*host.Agent, host.Reference) error) error {
 	return p.with(cmd, func(a *host.Agent) error {
-		ref, err := a.ParseReference(text)
+		ref, err := a.Find(text, channel)
 		if err != nil {
 			return badUsage(err)
 		}
@@ -158,15 +158,15 @@ func (p *program) about(cmd *cobra.Command, text string, act func(*host.Agent, h
 }
 
 func (p *program) pullCommand() *cobra.Command {
-	var file string
+	var file, channel string
 	cmd := &cobra.Command{
-		Use:     "pull REPOSITORY:TAG|REPOSITORY@DIGEST",
+		Use:     "pull REPOSITORY[:TAG|@DIGEST]",
 		Short:   "get a live patch, verify everything again, and keep its file",
-		Example: "  patchfit-agent pull demo/greet:fix-1 -o fix-1.so",
-		Long:    "Gets a live patch the server allows, repeats the whole verification with this host's own trust policy and freshly measured bases, and keeps the file only then. Nothing is applied.",
+		Example: "  patchfit-agent pull demo/greet:fix-1 -o fix-1.so\n  patchfit-agent pull demo/greet --channel stable -o fix.so",
+		Long:    "Gets a live patch the server allows, repeats the whole verification with this host's own trust policy and freshly measured bases, and keeps the file only then. Nothing is applied.\n\nWithout tag and digest it gets what a channel of the product offers last for the base this host runs. A channel that has expired, or is older than this host has seen it, is refused.",
 		Args:    cobra.ExactArgs(1),
 		RunE: p.verb(func(cmd *cobra.Command, args []string) error {
-			return p.about(cmd, args[0], func(a *host.Agent, ref host.Reference) error {
+			return p.about(cmd, args[0], channel, func(a *host.Agent, ref host.Reference) error {
 				if file == "" {
 					return badUsage(errors.New("name the file to keep the patch in: -o FILE"))
 				}
@@ -185,18 +185,20 @@ func (p *program) pullCommand() *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "file to keep the patch in; it is replaced, whole, or left as it is")
+	channelFlag(cmd, &channel)
 	return cmd
 }
 
 func (p *program) whyCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "why REPOSITORY:TAG|REPOSITORY@DIGEST",
+	var channel string
+	cmd := &cobra.Command{
+		Use:     "why REPOSITORY[:TAG|@DIGEST]",
 		Short:   "explain whether this host may have a live patch: the server's rules, and its own",
 		Example: "  patchfit-agent why demo/greet:fix-1",
 		Long:    "Downloads no patch and records nothing. Exits 0 where pull would keep the patch.",
 		Args:    cobra.ExactArgs(1),
 		RunE: p.verb(func(cmd *cobra.Command, args []string) error {
-			return p.about(cmd, args[0], func(a *host.Agent, ref host.Reference) error {
+			return p.about(cmd, args[0], channel, func(a *host.Agent, ref host.Reference) error {
 				x, err := a.Why(cmd.Context(), ref)
 				if err != nil {
 					return err
@@ -208,6 +210,12 @@ func (p *program) whyCommand() *cobra.Command {
 			})
 		}),
 	}
+	channelFlag(cmd, &channel)
+	return cmd
+}
+
+func channelFlag(cmd *cobra.Command, channel *string) {
+	cmd.Flags().StringVar(channel, "channel", "", "channel of a repository that is named without tag and digest (default: "+host.DefaultChannel+")")
 }
 
 // serverDenies returns why a pull would fail: the server's answer comes first,

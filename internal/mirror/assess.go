@@ -40,6 +40,7 @@ type finding struct {
 	bundle     attest.Digest
 	repository string
 	revocation bool
+	channel    bool
 	evidence   *verify.Evidence // nil: it is none
 	refusal    *verify.Refusal  // why it is none
 	logID      []byte           // of evidence
@@ -53,7 +54,7 @@ func (f *finding) void() bool {
 }
 
 // all assesses every bundle of a mirror: those that manifests carry, those
-// that none does, and revocations.
+// that none does, revocations and channels.
 func (a *assessor) all(l *Layout) ([]*finding, error) {
 	var found []*finding
 	for i := range l.Record.Repositories {
@@ -100,6 +101,13 @@ func (a *assessor) repository(l *Layout, repo *Repository) ([]*finding, error) {
 		}
 		found = append(found, a.revocation(repo, raw))
 	}
+	for _, d := range repo.Channels {
+		raw, err := l.read(d, attest.MaxBundle)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, a.channel(repo, raw))
+	}
 	return found, nil
 }
 
@@ -141,6 +149,20 @@ func (a *assessor) revocation(repo *Repository, raw []byte) *finding {
 	return a.settle(f, raw, e, err)
 }
 
+// channel tells whether a bundle is a channel of the product, by a signer with
+// the role. Whether it has expired is for whoever goes by it.
+func (a *assessor) channel(repo *Repository, raw []byte) *finding {
+	f := &finding{bundle: attest.DigestOf(raw), repository: repo.Repository, channel: true}
+	e, err := a.verifier.Channel(raw)
+	if err == nil && !a.trust.Trusted(repo.Product, attest.RoleChannel, e) {
+		err = refuse(verify.UntrustedSigner, "key %s had no role channel in product %s at %s", e.Signer(), repo.Product, e.Time().Format(time.RFC3339))
+	}
+	if err == nil {
+		err = ofProduct(repo.Product, e)
+	}
+	return a.settle(f, raw, e, err)
+}
+
 // entitled asks what admission asks: who said it, and of which product.
 func (a *assessor) entitled(product string, subject *manifest, e *verify.Evidence) error {
 	role, fits := policy.RoleFor(e.Type(), subject.typ())
@@ -166,7 +188,7 @@ func (a *assessor) revokes(product string, e *verify.Evidence) error {
 
 func known(predicateType string) bool {
 	return slices.Contains([]string{
-		attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeProvenance, attest.TypeRevocation, attest.TypeHostRecord,
+		attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeProvenance, attest.TypeRevocation, attest.TypeChannel, attest.TypeHostRecord,
 	}, predicateType)
 }
 

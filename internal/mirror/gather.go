@@ -58,7 +58,10 @@ func (p *pull) repository(ctx context.Context, group []Want) (*Repository, error
 	if repo.Detached, err = w.detached(ctx); err != nil {
 		return nil, err
 	}
-	repo.Revocations, err = w.revocations(ctx, product)
+	if repo.Revocations, err = w.revocations(ctx, product); err != nil {
+		return nil, err
+	}
+	repo.Channels, err = w.channels(ctx, product)
 	return repo, err
 }
 

@@ -94,8 +94,8 @@ func titled(d Descriptor, name string) part {
 	return part{Descriptor: d, Annotations: map[string]string{titleKey: name}}
 }
 
-// bundles returns the bundles no manifest carries: revocations and detached
-// ones, each once.
+// bundles returns the bundles no manifest carries: revocations, channels and
+// detached ones, each once.
 func (r *Record) bundles() []Descriptor {
 	var all []Descriptor
 	for _, repo := range r.Repositories {
@@ -103,6 +103,7 @@ func (r *Record) bundles() []Descriptor {
 			all = append(all, d.Bundle)
 		}
 		all = append(all, repo.Revocations...)
+		all = append(all, repo.Channels...)
 	}
 	slices.SortFunc(all, byDigest)
 	return slices.CompactFunc(all, func(a, b Descriptor) bool { return a.Digest == b.Digest })

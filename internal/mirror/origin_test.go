@@ -26,6 +26,7 @@ import (
 	"github.com/patchfit/patchfit/ledger/tsa"
 	"github.com/patchfit/patchfit/registry/api"
 	"github.com/patchfit/patchfit/registry/state/statetest"
+	"github.com/patchfit/patchfit/verify"
 	"github.com/patchfit/patchfit/verify/verifytest"
 )
 
@@ -60,6 +61,7 @@ type store struct {
 	tags      map[string]attest.Digest
 	evidence  [][]byte // admitted, whether a manifest carries it or not
 	revoked   [][]byte
+	channels  []api.ServedChannel
 	policy    []byte
 }
 
@@ -199,6 +201,17 @@ func (o *origin) revoke(kind string, d attest.Digest) {
 	o.revoked = append(o.revoked, o.bundle(o.makers.Statement(attest.TypeRevocation, d, "", r), o.makers.Signer("revocation")))
 }
 
+// offer makes a version of a channel the server has.
+func (o *origin) offer(name string, version int64) []byte {
+	c := &attest.Channel{
+		Product: o.product.ID, Name: name, Version: version, Expires: verifytest.Epoch.AddDate(1, 0, 0), Revocations: []attest.Digest{},
+		Bases: []attest.ChannelBase{{Base: o.world.BaseManifest, Patches: []attest.Digest{o.world.PatchManifest}, Superseded: []attest.Digest{}}},
+	}
+	b := o.bundle(o.makers.Statement(attest.TypeChannel, attest.ChannelID(c.Product, c.Name), "", c), o.makers.Signer("channel"))
+	o.channels = append(o.channels, api.ServedChannel{Name: name, Version: version, Expires: c.Expires, Bundle: b})
+	return b
+}
+
 func (o *origin) source() mirror.Source {
 	o.t.Helper()
 	c, err := api.New(o.url, nil)
@@ -242,6 +255,24 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.revoked = append(s.revoked, b)
 		}
 		api.WriteJSON(w, 200, api.Revoked{SchemaVersion: 1, Sequence: 1, Payload: attest.DigestOf(b)})
+	case r.URL.Path == "/v1/channels" && r.Method == http.MethodPost:
+		b, _ := io.ReadAll(r.Body)
+		parsed, err := attest.ParseBundle(b)
+		if err != nil {
+			api.WriteError(w, api.Errorf(422, string(verify.Corrupt), "%v", err))
+			return
+		}
+		c := parsed.Statement.Predicate.(*attest.Channel)
+		for _, have := range s.channels {
+			if have.Name == c.Name && have.Version >= c.Version && !bytes.Equal(have.Bundle, b) {
+				api.WriteError(w, api.Errorf(422, string(verify.Rollback), "channel %s is at version %d", c.Name, have.Version))
+				return
+			}
+		}
+		s.channels = append(s.channels, api.ServedChannel{Name: c.Name, Version: c.Version, Expires: c.Expires, Bundle: b})
+		api.WriteJSON(w, 200, api.ChannelTaken{SchemaVersion: 1, Sequence: 1, Payload: attest.DigestOf(b)})
+	case r.URL.Path == "/v1/channels":
+		api.WriteJSON(w, 200, api.Channels{SchemaVersion: 1, Product: r.URL.Query().Get("product"), Channels: append([]api.ServedChannel{}, s.channels...)})
 	case r.URL.Path == "/v1/revocations":
 		list := append([][]byte{}, s.revoked...)
 		api.WriteJSON(w, 200, api.Revocations{SchemaVersion: 1, Product: r.URL.Query().Get("product"), Count: int64(len(list)), Bundles: list})

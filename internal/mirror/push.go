@@ -2,7 +2,10 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/term"
@@ -24,6 +27,7 @@ type Pushed struct {
 	Present      int64 // manifests the server had
 	Tags         int64 // moved
 	Revocations  int64 // taken, or there already
+	Channels     int64 // taken, or there already
 	Skipped      []Refused
 }
 
@@ -100,7 +104,37 @@ func (p *push) run(ctx context.Context) error {
 			return err
 		}
 	}
+	return p.channels(ctx)
+}
+
+// channels go last: what they offer is there then. One that the server is past,
+// or that has expired on the way, is skipped and listed.
+func (p *push) channels(ctx context.Context) error {
+	for _, d := range p.repo.Channels {
+		if r := p.void[d.Digest]; r != nil {
+			p.skip(d.Digest, r)
+			continue
+		}
+		raw, err := p.layout.read(d, attest.MaxBundle)
+		if err != nil {
+			return err
+		}
+		_, err = p.remote.client.SendChannel(ctx, raw)
+		var no *api.Error
+		if errors.As(err, &no) && no.Status == http.StatusUnprocessableEntity && overtaken(no.Code) {
+			p.skip(d.Digest, &verify.Refusal{Reason: verify.Reason(no.Code), Fact: no.Message, Remedy: no.Remedy})
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("channel %s: %w", d.Digest, err)
+		}
+		p.out.Channels++
+	}
 	return nil
+}
+
+func overtaken(code string) bool {
+	return slices.Contains([]verify.Reason{verify.Rollback, verify.Expired, verify.Revoked}, verify.Reason(code))
 }
 
 // revocations go first: nothing that is revoked is to be had from the mirror,

@@ -50,6 +50,9 @@ type Repository struct {
 	// Revocations are the bundles of the product's revocations, in the order
 	// in which they took effect.
 	Revocations []Descriptor `json:"revocations"`
+	// Channels are the bundles of the newest versions of the product's channels,
+	// by name; absent: the source has none.
+	Channels []Descriptor `json:"channels,omitzero"`
 	// Void are bundles that count for nothing by the trust policy: their signer
 	// left it.
 	Void []attest.Digest `json:"void"`
@@ -212,6 +215,11 @@ func (r *Repository) checkBundles(at string) error {
 	}
 	for i, d := range r.Revocations {
 		if err := d.check(fmt.Sprintf("%s/revocations/%d", at, i), attest.ArtifactBundle, attest.MaxBundle); err != nil {
+			return err
+		}
+	}
+	for i, d := range r.Channels {
+		if err := d.check(fmt.Sprintf("%s/channels/%d", at, i), attest.ArtifactBundle, attest.MaxBundle); err != nil {
 			return err
 		}
 	}

@@ -39,6 +39,7 @@ type RepositoryReport struct {
 	Kinds       map[string]int // manifests by kind
 	Statements  map[string]int // verified, by predicate type
 	Revocations int            // verified
+	Channels    int            // verified
 }
 
 // A Refused bundle and why.
@@ -272,6 +273,8 @@ func (v *verification) count(found []*finding, s *sight) {
 			case f.revocation:
 				repo.Revocations++
 				s.revocation[repo.Product] = append(s.revocation[repo.Product], f.evidence.Payload())
+			case f.channel:
+				repo.Channels++
 			default:
 				repo.Statements[f.evidence.Type()]++
 			}

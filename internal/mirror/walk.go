@@ -299,6 +299,28 @@ func (w *walk) revocations(ctx context.Context, product string) ([]Descriptor, e
 	return all, nil
 }
 
+// channels copies the newest version of each channel. A source that does not
+// know of channels has none.
+func (w *walk) channels(ctx context.Context, product string) ([]Descriptor, error) {
+	answer, err := w.repo.client.Channels(ctx, product)
+	var no *api.Error
+	if errors.As(err, &no) && no.Status == http.StatusNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []Descriptor
+	for _, c := range answer.Channels {
+		d, err := w.bundle(c.Bundle)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, nil
+}
+
 // manifests returns what was found, sorted by digest.
 func (w *walk) manifests() []Descriptor {
 	all := make([]Descriptor, 0, len(w.found))

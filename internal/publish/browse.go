@@ -104,7 +104,7 @@ func (s *Shelf) Item(ctx context.Context, reference string) (*Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &Item{Found: Found{m.digest(), m.file(), m.ArtifactType}, Size: m.descriptor.Size + m.Config.Size, layers: m.Layers}
+	i := &Item{Found: *found(m), Size: m.descriptor.Size + m.Config.Size, layers: m.Layers}
 	i.Kind = kindOf(m.ArtifactType, m.Config.MediaType)
 	for _, l := range m.Layers {
 		i.Size += l.Size

@@ -13,6 +13,7 @@ type Found struct {
 	Manifest attest.Digest
 	File     attest.Digest // its one file; zero where it has none
 	Type     string        // artifactType
+	Subject  attest.Digest // manifest it is attached to; zero where there is none
 }
 
 // Resolve asks a repository what a tag or digest is. The manifest's digest is
@@ -26,7 +27,15 @@ func Resolve(ctx context.Context, server *api.Client, name, reference string) (*
 	if err != nil {
 		return nil, err
 	}
-	return &Found{m.digest(), m.file(), m.ArtifactType}, nil
+	return found(m), nil
+}
+
+func found(m *manifest) *Found {
+	f := &Found{Manifest: m.digest(), File: m.file(), Type: m.ArtifactType}
+	if m.Subject != nil {
+		f.Subject = attest.Digest(m.Subject.Digest)
+	}
+	return f
 }
 
 // FetchEnvironment returns the environment that a reference leads to: its own

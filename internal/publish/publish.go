@@ -221,6 +221,20 @@ func (p *Publisher) Revoke(ctx context.Context, r attest.Revocation) (*Statement
 	return s, revoked, err
 }
 
+// Since returns the place index in the server's log, with the log's checkpoint
+// as it is now, for a revocation of a key. Logs that trustedRoot does not name
+// are refused; whether witnesses cosigned, the server asks.
+func (p *Publisher) Since(ctx context.Context, trustedRoot []byte, index int64) (*attest.Since, error) {
+	cp, err := p.log.Checkpoint(ctx, trustedRoot)
+	if err != nil {
+		return nil, err
+	}
+	if index < 0 || uint64(index) > cp.Size {
+		return nil, fmt.Errorf("log %s has %d entries, there is no place %d in it yet", cp.Origin, cp.Size, index)
+	}
+	return &attest.Since{LogIndex: index, Checkpoint: string(cp.Raw)}, nil
+}
+
 // Attest makes one statement about a manifest of the repository.
 func (p *Publisher) Attest(ctx context.Context, reference, typ string, predicate []byte) (*Result, error) {
 	m, err := p.repo.manifest(ctx, reference)

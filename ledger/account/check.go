@@ -127,7 +127,7 @@ func (c *Check) own(b *attest.Bundle) bool {
 func (c *Check) Lacking(canonical [][]byte) (list []int64) {
 	for _, b := range canonical {
 		r, err := ledger.ParseRecord(b)
-		if err == nil && r.Kind == ledger.KindStatement && c.open[r.Sequence] == nil {
+		if err == nil && admits(r.Kind) && c.open[r.Sequence] == nil {
 			list = append(list, r.Sequence)
 		}
 	}
@@ -252,13 +252,13 @@ func parse(s *ledger.SegmentStatement, canonical [][]byte) ([]ledger.Record, err
 func (c *Check) record(r ledger.Record, sealed bool) {
 	row := c.open[r.Sequence]
 	delete(c.open, r.Sequence)
-	if r.Kind != ledger.KindStatement {
+	if !admits(r.Kind) {
 		if row != nil {
 			c.find(RowAdded, r.Sequence, indexOf(row), "record %d is no statement (%s), and has the row of one, of leaf %d", r.Sequence, r.Kind, row.Index)
 		}
 		return
 	}
-	b, err := ledger.Decode[ledger.StatementAdmitted](r)
+	b, err := admitted(r, row)
 	switch {
 	case err != nil:
 		c.find(RecordChanged, r.Sequence, nil, "record %d: %v", r.Sequence, err)
@@ -275,6 +275,26 @@ func (c *Check) record(r ledger.Record, sealed bool) {
 			c.result.Unsealed++
 		}
 	}
+}
+
+// admits reports whether records of a kind have a row of a statement.
+func admits(k ledger.Kind) bool { return k == ledger.KindStatement || k == ledger.KindChannel }
+
+// admitted returns what a record admitted. That of a channel names its product
+// and no repository, so that the row's is taken.
+func admitted(r ledger.Record, row *Row) (*ledger.StatementAdmitted, error) {
+	if r.Kind != ledger.KindChannel {
+		return ledger.Decode[ledger.StatementAdmitted](r)
+	}
+	ch, err := ledger.Decode[ledger.ChannelTaken](r)
+	if err != nil {
+		return nil, err
+	}
+	b := &ledger.StatementAdmitted{Subject: attest.ChannelID(ch.Product, ch.Name), Bundle: ch.Bundle, Type: attest.TypeChannel, By: ch.By}
+	if row != nil {
+		b.Repository = row.Repository
+	}
+	return b, nil
 }
 
 func indexOf(r *Row) *int64 { return &r.Index }

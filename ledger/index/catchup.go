@@ -133,6 +133,8 @@ func (p *projection) record(r ledger.Record) error {
 		return with(r, p.deletion)
 	case ledger.KindStatement:
 		return with(r, p.statement)
+	case ledger.KindChannel:
+		return with(r, p.channel)
 	case ledger.KindDecision:
 		return with(r, p.decision)
 	case ledger.KindUses:

@@ -89,6 +89,9 @@ func (s said) admit() (bool, error) {
 	if s.evidence.Type() == attest.TypeRevocation {
 		return false, refuse(verify.SubjectMismatch, "a revocation is not attached to an artifact; send it with patchfit revoke")
 	}
+	if s.evidence.Type() == attest.TypeChannel {
+		return false, refuse(verify.SubjectMismatch, "a channel is not attached to an artifact; send it with patchfit channel publish")
+	}
 	role, fits := policy.RoleFor(s.evidence.Type(), s.subject.Type)
 	if !fits {
 		return false, refuse(verify.SubjectMismatch, "a statement of type %s says nothing about an artifact of type %.80q", s.evidence.Type(), s.subject.Type)
@@ -117,7 +120,7 @@ func (s said) keep() error {
 
 func known(predicateType string) bool {
 	switch predicateType {
-	case attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeProvenance, attest.TypeRevocation, attest.TypeHostRecord:
+	case attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeProvenance, attest.TypeRevocation, attest.TypeChannel, attest.TypeHostRecord:
 		return true
 	}
 	return false
@@ -144,13 +147,20 @@ func (s said) notRevoked() error {
 		}
 	}
 	by := policy.NewRevocations(s.trust, all)
+	if r := by.Key(s.product, s.evidence); r != nil {
+		return revokedBy(r)
+	}
 	for _, named := range s.names() {
 		if r := by.By(s.product, named.kind, named.digest); r != nil {
-			p := verify.As[attest.Revocation](r)
-			return refuse(verify.Revoked, "%s %s is revoked: %s", p.Kind, p.Digest, p.Reason)
+			return revokedBy(r)
 		}
 	}
 	return nil
+}
+
+func revokedBy(r *verify.Evidence) error {
+	p := verify.As[attest.Revocation](r)
+	return refuse(verify.Revoked, "%s %s is revoked: %s", p.Kind, p.Digest, p.Reason)
 }
 
 // before reports whether a was said before b, by their proven times; within one
@@ -168,7 +178,6 @@ type naming struct {
 func (s said) names() []naming {
 	all := []naming{
 		{attest.RevokePayload, s.evidence.Payload()},
-		{attest.RevokeKey, s.evidence.Signer()},
 		{attest.RevokeSubject, s.evidence.Subject()},
 	}
 	environment := func(d attest.Digest) { all = append(all, naming{attest.RevokeEnvironment, d}) }

@@ -194,9 +194,13 @@ func (c *call) revoke() (answer, error) {
 	if err != nil {
 		return nil, c.refusedTo(err)
 	}
-	product := verify.As[attest.Revocation](e).Product
+	revocation := verify.As[attest.Revocation](e)
+	product := revocation.Product
 	if err := c.inProduct(product); err != nil {
 		return nil, err
+	}
+	if err := v.Since(revocation); err != nil {
+		return nil, refused(err)
 	}
 	c.s.admin.Lock()
 	defer c.s.admin.Unlock()

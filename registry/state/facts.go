@@ -38,7 +38,7 @@ func (s *State) View(host, repository string, d attest.Digest, now time.Time) (V
 	}{
 		policy.Facts{
 			Now: now, Trust: trust, Product: repo.product, Site: s.site, Revoked: repo.revoked, Patch: patch,
-			Embargoes: repo.embargoesOf(d),
+			Channels: repo.channels, Embargoes: repo.embargoesOf(d),
 		},
 		policy.Host{
 			ID: h.ID, State: h.State, Cloned: h.Cloned, Products: h.Products,

@@ -37,6 +37,7 @@ type repository struct {
 	pool       *policy.Pool
 	measured   map[attest.Digest][]attest.Digest // measurement digest -> bases said to have it
 	revoked    *policy.Revocations
+	channels   *policy.Channels
 
 	sorted      atomic.Pointer[tagList]
 	embargoes   map[attest.Digest]*Embargo // by patch; "": of the product

@@ -134,6 +134,8 @@ func (s *State) checkRegistry(r ledger.Record) (change, error) {
 		return checked(r, s.deleted)
 	case ledger.KindStatement:
 		return checked(r, s.statementAdmitted)
+	case ledger.KindChannel:
+		return checked(r, s.channelTaken)
 	case ledger.KindDecision:
 		return checked(r, s.decided)
 	case ledger.KindUses:

@@ -100,10 +100,18 @@ func (s *State) admit(st *statement) error {
 }
 
 func (st *statement) verify(v *verify.Verifier, raw []byte) (*verify.Evidence, error) {
-	if st.Type == attest.TypeRevocation {
+	switch st.Type {
+	case attest.TypeRevocation:
 		return v.Revocation(raw)
+	case attest.TypeChannel:
+		return v.Channel(raw)
 	}
 	return v.Bundle(raw, st.want)
+}
+
+// detached reports whether no manifest carries a statement, and it is about none.
+func (st *statement) detached() bool {
+	return st.Type == attest.TypeRevocation || st.Type == attest.TypeChannel
 }
 
 // carry notes that a manifest carries an admitted bundle.
@@ -127,7 +135,7 @@ func (repo *repository) add(st *statement) {
 }
 
 func (repo *repository) offer(st *statement) {
-	if st.Type == attest.TypeRevocation {
+	if st.detached() {
 		return
 	}
 	repo.pool.Add(st.Evidence)
@@ -146,16 +154,22 @@ func (repo *repository) touchFor(st *statement, sequence int64) {
 	repo.touch(st.Subject, sequence)
 }
 
-// revoke puts the revocations in effect that t trusts.
+// revoke puts the revocations in effect that t trusts, and the channels that
+// are left then.
 func (repo *repository) revoke(t *policy.Trust) {
-	var all []*verify.Evidence
+	repo.revoked = policy.NewRevocations(t, repo.evidence(attest.TypeRevocation))
+	repo.pool.Revoked = repo.revoked
+	repo.channels = policy.NewChannels(t, repo.revoked, repo.evidence(attest.TypeChannel))
+}
+
+// evidence returns what there is of a type that is about no manifest.
+func (repo *repository) evidence(typ string) (all []*verify.Evidence) {
 	for _, st := range repo.statements {
-		if st.Type == attest.TypeRevocation {
+		if st.Type == typ {
 			all = append(all, st.Evidence)
 		}
 	}
-	repo.revoked = policy.NewRevocations(t, all)
-	repo.pool.Revoked = repo.revoked
+	return all
 }
 
 // verifyAgain verifies every bundle that another verifier than v answered for,
@@ -204,12 +218,12 @@ func (s *State) reassess(again map[*statement]*statement) {
 }
 
 // Evidence returns the admitted bundles about a manifest, in the order they
-// took effect. Revocations are not among them.
+// took effect. Revocations and channels are not among them.
 func (s *State) Evidence(repository string, subject attest.Digest) []StoredEvidence {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.stored(repository, func(st *statement) bool {
-		return st.Type != attest.TypeRevocation && st.Subject == subject
+		return !st.detached() && st.Subject == subject
 	})
 }
 

@@ -120,6 +120,26 @@ func (a *Authority) Revoke(product, kind string, d attest.Digest) []byte {
 	return a.Bundle(a.Statement(attest.TypeRevocation, d, "", r), a.Signer(string(attest.RoleRevocation)))
 }
 
+// RevokeKey returns the bundle of a revocation in product of what a key said at
+// since or later.
+func (a *Authority) RevokeKey(product string, key attest.Digest, since *attest.Since) []byte {
+	a.t.Helper()
+	r := &attest.Revocation{Product: product, Kind: attest.RevokeKey, Digest: key, Reason: "the test stole it", Since: since}
+	return a.Bundle(a.Statement(attest.TypeRevocation, key, "", r), a.Signer(string(attest.RoleRevocation)))
+}
+
+// Since returns a place in the log, with a checkpoint of the log as it is.
+func (a *Authority) Since(index int64) *attest.Since {
+	a.t.Helper()
+	return &attest.Since{LogIndex: index, Checkpoint: a.checkpoint()}
+}
+
+// Channel returns the bundle of a version of a channel.
+func (a *Authority) Channel(c *attest.Channel) []byte {
+	a.t.Helper()
+	return a.Bundle(a.Statement(attest.TypeChannel, attest.ChannelID(c.Product, c.Name), "", c), a.Signer(string(attest.RoleChannel)))
+}
+
 func sampleEnvironment(builder attest.Digest, name string) *attest.Environment {
 	digest := func(what string) attest.Digest { return attest.DigestOf([]byte(what)) }
 	return &attest.Environment{

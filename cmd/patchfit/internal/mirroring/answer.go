@@ -58,6 +58,7 @@ type mirrorRepository struct {
 	Kinds       map[string]int `json:"kinds"`
 	Statements  map[string]int `json:"statements"` // verified, by predicate type
 	Revocations int            `json:"revocations"`
+	Channels    int            `json:"channels"`
 }
 
 type mirrorLog struct {
@@ -116,7 +117,7 @@ func (v *mirrorReport) text(w io.Writer, m term.Marker) {
 	for _, r := range v.Repositories {
 		whole := !slices.ContainsFunc(v.Refused, func(f mirrorRefused) bool { return f.Repository == r.Repository })
 		fmt.Fprintf(w, "%s %s: %s; %d tags\n", m.Tick, r.Repository, counts(r.Kinds, func(s string) string { return s }), r.Tags)
-		fmt.Fprintf(w, "%s %s: verified %s; %d revocations\n", m.Check(whole), r.Repository, counts(r.Statements, shell.TypeName), r.Revocations)
+		fmt.Fprintf(w, "%s %s: verified %s; %d revocations, %d channels\n", m.Check(whole), r.Repository, counts(r.Statements, shell.TypeName), r.Revocations, r.Channels)
 	}
 	if v.Blobs > 0 {
 		fmt.Fprintf(w, "%s %d blobs hashed, %s\n", m.Check(!v.has(mirror.Corrupt, mirror.Missing, mirror.Unsafe)), v.Blobs, term.Size(v.Bytes))
@@ -179,12 +180,13 @@ type pushedAnswer struct {
 	Present       int64           `json:"present"` // manifests the server had
 	Tags          int64           `json:"tags"`    // moved
 	Revocations   int64           `json:"revocations"`
+	Channels      int64           `json:"channels"`
 	Skipped       []mirrorRefused `json:"skipped"`
 }
 
 func newPushedAnswer(server string, p *mirror.Pushed) *pushedAnswer {
 	return &pushedAnswer{
-		1, server, p.Repositories, p.Manifests, p.Blobs, p.Bytes, p.Present, p.Tags, p.Revocations, refusedBundles(p.Skipped),
+		1, server, p.Repositories, p.Manifests, p.Blobs, p.Bytes, p.Present, p.Tags, p.Revocations, p.Channels, refusedBundles(p.Skipped),
 	}
 }
 
@@ -194,7 +196,7 @@ func (v *pushedAnswer) text(w io.Writer, m term.Marker) {
 		fmt.Fprintf(w, "%s %s\n", m.Tick, r)
 	}
 	fmt.Fprintf(w, "%s %d manifests and %d blobs (%s) sent, %d manifests were there already\n", m.Tick, v.Manifests, v.Blobs, term.Size(v.Bytes), v.Present)
-	fmt.Fprintf(w, "%s %d tags moved, %d revocations in effect\n", m.Tick, v.Tags, v.Revocations)
+	fmt.Fprintf(w, "%s %d tags moved, %d revocations in effect, %d channels\n", m.Tick, v.Tags, v.Revocations, v.Channels)
 	for _, r := range v.Skipped {
 		fmt.Fprintf(w, "%s bundle %s in %s was skipped: %s: %s\n", m.Bang, r.Bundle.Short(), r.Repository, r.Reason, term.Printable(r.Fact))
 	}

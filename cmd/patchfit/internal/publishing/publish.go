@@ -1,5 +1,6 @@
 // Package publishing has the verbs that say something about an artifact: publish
-// takes one the whole way, attest makes one statement, revoke takes trust back.
+// takes one the whole way, attest makes one statement, revoke takes trust
+// back, channel says what is offered.
 // The work is in internal/publish.
 package publishing
 
@@ -27,7 +28,7 @@ type verbs struct{ *shell.Shell }
 // Commands returns the commands of this room.
 func Commands(sh *shell.Shell) []*cobra.Command {
 	a := verbs{sh}
-	return []*cobra.Command{a.publishCommand(), a.attestCommand(), a.revokeCommand()}
+	return []*cobra.Command{a.publishCommand(), a.attestCommand(), a.revokeCommand(), a.channelCommand()}
 }
 
 func (a verbs) publishCommand() *cobra.Command {

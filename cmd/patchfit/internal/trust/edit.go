@@ -39,6 +39,7 @@ type trustChanges struct {
 	trustedSHA    string
 	logPolicy     string
 	tufRoot       string
+	channels      []string
 	from          string
 	certified     certified
 }
@@ -52,11 +53,12 @@ func (t *trustChanges) flags(cmd *cobra.Command, prefix string) {
 	f.StringArrayVar(&t.products, prefix+"product", nil, "repository of a new product; its id is made here; repeat for each")
 	f.StringArrayVar(&t.signers, prefix+"signer", nil, "NAME=FILE: a signer and a public key, valid from now; repeat for each")
 	t.certified.flags(cmd, prefix)
-	f.StringArrayVar(&t.authorities, "authority", nil, "PRODUCT:ROLE=NAME: who may say what; product by id or repository; roles builder, base, patch, revocation")
+	f.StringArrayVar(&t.authorities, "authority", nil, "PRODUCT:ROLE=NAME: who may say what; product by id or repository; roles builder, base, patch, revocation, channel")
 	f.DurationVar(&t.expires, "expires", 0, "how long the policy is good for, from now (default: a year at first)")
 	f.StringVar(&t.trustedRoot, "trusted-root", "", "trusted_root.json of the log and timestamp authority: a file, or a URL together with --trusted-root-sha256")
 	f.StringVar(&t.logPolicy, "log-policy", "", "tlog-policy file: which witnesses have to have cosigned; none takes it away")
 	f.StringVar(&t.tufRoot, "tuf-root", "", "N.root.json of the TUF repository by which hosts are to get this policy and those after it; none: by none any more")
+	f.StringArrayVar(&t.channels, "channels", nil, "PRODUCT=required or PRODUCT=optional: whether a patch counts only while a channel offers it; repeat for each")
 	f.StringVar(&t.trustedSHA, "trusted-root-sha256", "", "hex sha256 the fetched trusted_root.json has to have")
 }
 
@@ -180,7 +182,7 @@ func (t *trustChanges) apply(ctx context.Context, p *attest.TrustPolicy, now tim
 		func(p *attest.TrustPolicy) error { return t.addSigners(ctx, p, now) },
 		func(p *attest.TrustPolicy) error { return t.takeTrustedRoot(ctx, p) },
 		func(p *attest.TrustPolicy) error { return t.certified.apply(p, now) },
-		t.dropAuthorities, t.addAuthorities, t.takeLogPolicy, t.takeTUFRoot,
+		t.dropAuthorities, t.addAuthorities, t.askChannels, t.takeLogPolicy, t.takeTUFRoot,
 	}
 	for _, step := range steps {
 		if err := step(p); err != nil {

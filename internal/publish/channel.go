@@ -1,0 +1,30 @@
+package publish
+
+import (
+	"context"
+
+	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/registry/api"
+)
+
+// Channel makes a version of a channel of the product and sends it. It takes
+// effect with the server's record of it.
+func (p *Publisher) Channel(ctx context.Context, c attest.Channel) (*Statement, *api.ChannelTaken, error) {
+	c.Product = p.config.Product
+	payload, err := attest.NewStatement(attest.TypeChannel, []attest.Subject{{Digest: attest.ChannelID(c.Product, c.Name)}}, &c)
+	if err != nil {
+		return nil, nil, err
+	}
+	bundle, err := p.bundle(ctx, payload, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := describe(bundle)
+	if err != nil {
+		return nil, nil, err
+	}
+	p.progress.Step("sending the channel")
+	taken, err := p.config.Server.SendChannel(ctx, bundle)
+	p.progress.Clear()
+	return s, taken, err
+}
