@@ -13,8 +13,8 @@ func (a verbs) receiptCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "receipt [DECISION]",
 		Short: "print the signed receipt of a decision: a SLSA verification summary",
-		Example: `  patchfit audit receipt d-01JDG6N0P3Q5R7S9T1V3W5X7Y9 >receipt.json
-  patchfit audit receipt --key >receipts.pem.pub`,
+		Example: `  patchfit audit receipt d-01JDG6N0P3Q5R7S9T1V3W5X7Y9
+  patchfit audit receipt --key`,
 		Long: `Print the receipt of a decision, as the server signs it: the envelope of a SLSA
 verification summary v1. With --key print the public key that receipts of this
 server verify with; keep it from when you trusted it.`,
