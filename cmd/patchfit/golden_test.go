@@ -96,6 +96,18 @@ func TestGoldenErrors(t *testing.T) {
 		"robot revoke ci",
 		"robot revoke robot$ci",
 		"audit verify",
+		"audit receipt d-nothing",
+		"audit prove draft.json -o x.tlog-proof",
+		"channel show demo/greet",
+		"channel add demo/greet --key key.pem",
+		"monitor --state m --once",
+		"mirror copy here there",
+		"trust update",
+		"trust tuf show nothing",
+		"trust edit draft.json --log-policy draft.json",
+		"witness init w --name a+b",
+		"witness policy --trusted-root draft.json",
+		"witness serve nothing --policy nothing",
 		"login ftp:nothing --principal x --key key.pem",
 		"revoke --to demo/greet --kind subject --digest x --reason y --key key.pem",
 	}
@@ -105,6 +117,9 @@ func TestGoldenErrors(t *testing.T) {
 		fmt.Fprintf(&text, "$ patchfit %s\n%s%s# exit code %d\n\n", c, o.stdout, o.stderr, o.code)
 		if o.code == 0 || o.stdout != "" {
 			t.Errorf("patchfit %s: exit code %d, standard output %q", c, o.code, o.stdout)
+		}
+		if !strings.Contains(o.stderr, "patchfit: hint: ") && !strings.Contains(o.stderr, ": chmod 600 ") {
+			t.Errorf("patchfit %s: no next step: %s", c, o.stderr)
 		}
 	}
 	t.Chdir(packageDir)

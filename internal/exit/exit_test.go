@@ -109,6 +109,17 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// A server that knows no next step for what is not there: then this is one.
+func TestNotFoundHasANextStep(t *testing.T) {
+	own := answer(http.StatusNotFound, api.CodeNotFound, "no tag")
+	if _, hint := exit.Judge(own, nil); !strings.Contains(hint, "patchfit ls") {
+		t.Errorf("hint %q", hint)
+	}
+	if _, hint := exit.Judge(answer(http.StatusInternalServerError, "UNKNOWN", "no"), nil); hint != "" {
+		t.Errorf("hint %q of another answer", hint)
+	}
+}
+
 // What is wrong with evidence fails verification; what good evidence says
 // against whoever asks is a denial. docs/spec/cli.md lists them.
 func TestEveryReasonHasACode(t *testing.T) {

@@ -1,6 +1,7 @@
 package exit
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -19,13 +20,21 @@ func common(err error) (code int, hint string) {
 	)
 	switch {
 	case errors.As(err, &answer):
-		return ForAnswer(answer), answer.Remedy
+		return ForAnswer(answer), cmp.Or(answer.Remedy, missing(answer))
 	case errors.As(err, &refusal):
 		return ForReason(refusal.Reason), refusal.Remedy
 	case errors.Is(err, ledger.ErrUnsigned), errors.Is(err, ledger.ErrRolledBack), errors.Is(err, ledger.ErrForked), errors.Is(err, ledger.ErrTampered):
 		return Unproven, "keep what you have of this log as evidence, and ask whoever runs it"
 	}
 	return Failure, onThisMachine(err)
+}
+
+// missing is the next step where a server says no more than that there is none.
+func missing(e *api.Error) (hint string) {
+	if e.Status == http.StatusNotFound {
+		return "see that the name is right: patchfit ls and patchfit tree show what there is"
+	}
+	return ""
 }
 
 func onThisMachine(err error) (hint string) {

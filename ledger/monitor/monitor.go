@@ -132,7 +132,7 @@ func open(fsys disk.FS, c Config, o *Options) (*Monitor, error) {
 	m := &Monitor{fs: fsys, dir: c.Dir, log: c.Log, root: c.TrustedRoot, tell: c.Tell, o: o.filled()}
 	var err error
 	if m.keys, err = ledger.LogKeys(c.TrustedRoot); err != nil {
-		return nil, fmt.Errorf("reading the trusted root: %w", err)
+		return nil, err
 	}
 	if err := disk.MkdirAll(fsys, filepath.Join(m.dir, evidenceDir)); err != nil {
 		return nil, fmt.Errorf("making the monitor's directory: %w", err)

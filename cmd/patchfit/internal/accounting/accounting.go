@@ -24,7 +24,7 @@ import (
 func Compare(ctx context.Context, s *api.Client, log *client.Client, cp *client.Checkpoint, root []byte, visit func(index uint64)) (*account.Result, error) {
 	keys, err := ledger.LogKeys(root)
 	if err != nil {
-		return nil, fmt.Errorf("reading the trusted root: %w", err)
+		return nil, err
 	}
 	for _, k := range keys {
 		if k.Origin == cp.Origin {

@@ -2,11 +2,17 @@ package audit
 
 import (
 	"context"
+	"fmt"
+	"regexp"
 
 	"github.com/spf13/cobra"
 
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
+	"github.com/patchfit/patchfit/internal/exit"
 )
+
+// decisionName is the id of a decision (docs/spec/journal.md).
+var decisionName = regexp.MustCompile(`^d-[0-9A-HJKMNP-TV-Z]{26}$`)
 
 func (a verbs) receiptCommand() *cobra.Command {
 	var key bool
@@ -33,6 +39,9 @@ server verify with; keep it from when you trusted it.`,
 }
 
 func (a verbs) receipt(ctx context.Context, args []string) error {
+	if len(args) > 0 && !decisionName.MatchString(args[0]) {
+		return exit.BadUsage(fmt.Errorf("%.80q is not the id of a decision", args[0]), "give it as patchfit audit decisions and every denial print it: d- and 26 letters and digits")
+	}
 	s, err := a.Connect("")
 	if err != nil {
 		return err

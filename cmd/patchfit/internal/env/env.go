@@ -174,7 +174,7 @@ func readEnvironment(path string) (*foundEnvironment, error) {
 	b = []byte(strings.TrimSuffix(string(b), "\n"))
 	e, err := attest.ParseEnvironment(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s is neither a capture nor an environment: %w", path, err)
+		return nil, exit.Hint(fmt.Errorf("%s is neither a capture nor an environment: %w", path, err), "make one: patchfit env capture")
 	}
 	return &foundEnvironment{e, attest.DigestOf(b)}, nil
 }
@@ -188,7 +188,7 @@ func (a verbs) findEnvironment(ctx context.Context, name string) (*foundEnvironm
 	}
 	ref, refErr := shell.ParseReference(name)
 	if refErr != nil || ref.Name() == "" {
-		return nil, fmt.Errorf("%s is neither a file nor a reference to one artifact", name)
+		return nil, exit.Hint(fmt.Errorf("%s is neither a file nor a reference to one artifact", name), "name a capture (patchfit env capture makes one), NAME:TAG or NAME@sha256:HEX")
 	}
 	s, err := a.Connect(ref.Server)
 	if err != nil {

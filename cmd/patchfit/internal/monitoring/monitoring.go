@@ -218,7 +218,7 @@ func (w *watcher) outcome() error {
 	case w.breach:
 		return exit.With(exit.Unproven, "the log was caught at something: see the alerts", "keep "+w.flags.state+"/evidence, and ask whoever runs the log")
 	case w.alerts > 0:
-		return exit.With(exit.Denied, "there are entries, or a silence, that somebody has to look at: see the alerts", "")
+		return exit.With(exit.Denied, "there are entries, or a silence, that somebody has to look at: see the alerts", "ask whose key it is; the server's own journal signs too: name its public key with --known (docs/spec/monitor.md)")
 	}
 	return nil
 }

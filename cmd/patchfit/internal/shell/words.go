@@ -113,7 +113,7 @@ var errAlternatives = errors.New("only one of these can be given")
 func OneOf(cmd *cobra.Command, names ...string) error {
 	given := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !cmd.Flags().Changed(n) })
 	if len(given) > 1 {
-		return exit.BadUsage(fmt.Errorf("%w: --%s", errAlternatives, strings.Join(given, ", --")), "")
+		return exit.BadUsage(fmt.Errorf("%w: --%s", errAlternatives, strings.Join(given, ", --")), "leave all but one out")
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func OneOf(cmd *cobra.Command, names ...string) error {
 func Digest(s string) (attest.Digest, error) {
 	d, err := attest.ParseDigest(s)
 	if err != nil {
-		return "", exit.BadUsage(err, "")
+		return "", exit.BadUsage(err, "give it whole, as patchfit tree and patchfit publish print it")
 	}
 	return d, nil
 }

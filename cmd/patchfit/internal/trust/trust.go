@@ -55,12 +55,12 @@ func readPolicy(path string) (*policyFile, error) {
 	payload := b
 	if bytes.Contains(b, []byte(`"payloadType"`)) {
 		if f.envelope, err = attest.ParseEnvelope(b, attest.PolicyPayload); err != nil {
-			return nil, fmt.Errorf("reading the trust policy %s: %w", path, err)
+			return nil, exit.Hint(fmt.Errorf("reading the trust policy %s: %w", path, err), "name a draft of patchfit trust init, or what patchfit trust sign wrote")
 		}
 		payload = f.envelope.Payload
 	}
 	if f.policy, err = attest.ParseTrustPolicy(payload); err != nil {
-		return nil, fmt.Errorf("reading the trust policy %s: %w", path, err)
+		return nil, exit.Hint(fmt.Errorf("reading the trust policy %s: %w", path, err), "name a draft of patchfit trust init, or what patchfit trust sign wrote")
 	}
 	return f, nil
 }

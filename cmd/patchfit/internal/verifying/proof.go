@@ -121,7 +121,7 @@ func (a *ProofAnswer) prove(raw, bundle []byte, policy *quorum.Policy, to pinned
 	a.Index = p.Index
 	logs, err := ledger.LogKeys(to.root)
 	if err != nil {
-		return fmt.Errorf("reading the trusted root: %w", err)
+		return err
 	}
 	cp, err := ledger.OpenCheckpoint(p.Checkpoint, logs)
 	if err != nil {

@@ -147,7 +147,7 @@ func (a verbs) policy(root, url string) error {
 	}
 	logs, err := ledger.LogKeys(b)
 	if err != nil {
-		return fmt.Errorf("reading the trusted root: %w", err)
+		return exit.Hint(err, "name a Sigstore trusted_root.json; a server hands its own out at /trusted_root.json")
 	}
 	for _, l := range logs {
 		key, ok := l.Key.(ed25519.PublicKey)
