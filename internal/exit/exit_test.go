@@ -111,12 +111,15 @@ func TestJudge(t *testing.T) {
 
 // A server that knows no next step for what is not there: then this is one.
 func TestNotFoundHasANextStep(t *testing.T) {
-	own := answer(http.StatusNotFound, api.CodeNotFound, "no tag")
-	if _, hint := exit.Judge(own, nil); !strings.Contains(hint, "patchfit ls") {
+	bare := func(status int) error { return api.Errorf(status, "X", "no such thing") }
+	if _, hint := exit.Judge(bare(http.StatusNotFound), nil); !strings.Contains(hint, "patchfit ls") {
 		t.Errorf("hint %q", hint)
 	}
-	if _, hint := exit.Judge(answer(http.StatusInternalServerError, "UNKNOWN", "no"), nil); hint != "" {
+	if _, hint := exit.Judge(bare(http.StatusInternalServerError), nil); hint != "" {
 		t.Errorf("hint %q of another answer", hint)
+	}
+	if _, hint := exit.Judge(answer(http.StatusNotFound, api.CodeNotFound, "no tag"), nil); strings.Contains(hint, "patchfit ls") {
+		t.Errorf("hint %q in place of the server's own", hint)
 	}
 }
 
