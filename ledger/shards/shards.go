@@ -21,6 +21,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/patchfit/patchfit/internal/keyfile"
 	"github.com/patchfit/patchfit/internal/strictjson"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/internal/disk"
@@ -201,12 +202,20 @@ func Next(data string) (*Shard, error) {
 	return s, nil
 }
 
-// Prepare remembers the shard that will be the next one.
+// Prepare remembers the shard that will be the next one. Another that was
+// prepared stays (fs.ErrExist): others may have been told of it.
 func (s *Shard) Prepare(data string) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	return store(filepath.Join(data, nextFile), s)
+	b, err := strictjson.Canonical(s)
+	if err == nil {
+		err = keyfile.WriteNew(filepath.Join(data, nextFile), b)
+	}
+	if err != nil {
+		return fmt.Errorf("preparing the next log: %w", err)
+	}
+	return nil
 }
 
 // Begun forgets what was prepared, because it has begun.
@@ -233,6 +242,9 @@ func load(path string, v any) (ok bool, err error) {
 
 func store(path string, v any) error {
 	b, err := strictjson.Canonical(v)
+	if err == nil && len(b) > maxSize {
+		err = fmt.Errorf("%d bytes, and no more than %d are read again", len(b), maxSize)
+	}
 	if err == nil {
 		err = disk.WriteFile(disk.OS{}, path+".new", path, b)
 	}

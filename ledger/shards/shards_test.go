@@ -1,10 +1,13 @@
 package shards
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,10 +145,44 @@ func TestNext(t *testing.T) {
 	if d := cmp.Diff(&a, got); d != "" {
 		t.Error(d)
 	}
+	b, _ := shard(t, "b.example")
+	if err := b.Prepare(data); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("another was prepared: %v", err)
+	}
+	if got, err := Next(data); err != nil || got.Origin != a.Origin {
+		t.Errorf("prepared is %+v, %v", got, err)
+	}
 	if err := errors.Join(Begun(data), Begun(data)); err != nil {
 		t.Error(err)
 	}
 	if s, err := Next(data); s != nil || err != nil {
 		t.Errorf("it began, and is still prepared: %v, %v", s, err)
+	}
+}
+
+// TestTooLongAList: what would not be read again is not stored, and what is
+// there stays.
+func TestTooLongAList(t *testing.T) {
+	data := t.TempDir()
+	a, final := shard(t, "a.example")
+	b, _ := shard(t, "b.example")
+	one := &List{Shards: []Shard{a}}
+	if err := one.Store(data); err != nil {
+		t.Fatal(err)
+	}
+	cosigned := bytes.Clone(final.Raw)
+	other := "— w.example/" + strings.Repeat("w", maxSize/60) + " " + base64.StdEncoding.EncodeToString(make([]byte, 76)) + "\n"
+	for len(cosigned) < maxSize {
+		cosigned = append(cosigned, other...)
+	}
+	two, err := one.Freeze(&ledger.Checkpoint{Origin: a.Origin, Root: final.Root, Raw: cosigned}, b)
+	if err == nil {
+		err = two.Store(data)
+	}
+	if err == nil {
+		t.Error("it was stored")
+	}
+	if got, err := Load(data); err != nil || len(got.Shards) != 1 {
+		t.Errorf("then there is %+v, %v", got, err)
 	}
 }
