@@ -9,7 +9,8 @@
 //  2. It is cosigned, and written to the file with the cosignature: synced,
 //     renamed, directory synced. A crash before this ends leaves the old file.
 //  3. Only then the cosignature is handed out. A crash before leaves a witness
-//     that has seen more than it said, which harms nobody.
+//     that has seen more than it said, which harms nobody. The next start syncs
+//     the directory again, because it may hand that out.
 //
 // All of that is under one lock. Two witnesses with one key are none: the
 // directory is locked while one has it open. A file that is damaged, or that an
@@ -161,8 +162,13 @@ func keyHash(name string, keyType byte, key ed25519.PrivateKey) uint32 {
 // Close lets another process open the directory.
 func (w *Witness) Close() error { return w.lock.Close() }
 
-// load reads the last cosigned checkpoint of every log.
+// load reads the last cosigned checkpoint of every log. A process that was
+// killed may have renamed a file and not synced the directory: what is handed
+// out from here on is made durable first.
 func (w *Witness) load() error {
+	if err := w.fs.SyncDir(w.dir); err != nil {
+		return fmt.Errorf("opening the witness: %w", err)
+	}
 	for origin, keys := range w.logs {
 		raw, err := w.fs.ReadFile(w.file(origin))
 		if errors.Is(err, fs.ErrNotExist) {
