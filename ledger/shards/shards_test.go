@@ -22,6 +22,8 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/internal/disk"
+	"github.com/patchfit/patchfit/ledger/internal/disk/disktest"
 )
 
 var begin = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
@@ -113,7 +115,7 @@ func TestNoList(t *testing.T) {
 		if err := list.Store(data); err == nil || !strings.Contains(err.Error(), wrong) {
 			t.Errorf("storing: %v, want %q", err, wrong)
 		}
-		if err := store(filepath.Join(data, listFile), &list); err != nil {
+		if err := store(disk.OS{}, filepath.Join(data, listFile), &list); err != nil {
 			t.Fatal(err)
 		}
 		if l, err := Load(data); err == nil || l != nil {
@@ -184,5 +186,40 @@ func TestTooLongAList(t *testing.T) {
 	}
 	if got, err := Load(data); err != nil || len(got.Shards) != 1 {
 		t.Errorf("then there is %+v, %v", got, err)
+	}
+}
+
+// TestKilledThenCut: the process that stored a list is killed at each of its
+// operations, the next one reads a list, and the power goes. What was read is
+// there: entries may have gone into the log that it says takes them.
+func TestKilledThenCut(t *testing.T) {
+	const data = "/d"
+	a, final := shard(t, "a.example")
+	b, _ := shard(t, "b.example")
+	one := &List{Shards: []Shard{a}}
+	two, err := one.Freeze(final, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := false
+	for n := range 6 {
+		f := disktest.New()
+		if err := errors.Join(f.Mkdir(data), f.SyncDir("/"), one.store(f, data)); err != nil {
+			t.Fatal(err)
+		}
+		f.BreakNth(n, disktest.Dead)
+		_ = two.store(f, data)
+		next := f.Kill()
+		read, err := loadList(next, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began = began || len(read.Shards) == 2
+		if left, err := loadList(next.Cut(), data); err != nil || len(left.Shards) != len(read.Shards) {
+			t.Errorf("killed at operation %d: %d logs were read and, after a power cut, %+v, %v", n, len(read.Shards), left, err)
+		}
+	}
+	if !began {
+		t.Error("the second log never began")
 	}
 }
