@@ -91,7 +91,12 @@ type state struct {
 }
 
 // openState locks an existing state directory.
-func openState(ctx context.Context, dir string) (*state, error) {
+func openState(ctx context.Context, dir string) (*state, error) { return openSynced(ctx, dir, syncDir) }
+
+// openSynced is openState. An agent that was killed may have renamed a file and
+// not synced the directory: what is read from here on is made durable first, so
+// that nothing an agent decided from is forgotten.
+func openSynced(ctx context.Context, dir string, sync func(dir string) error) (*state, error) {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -110,6 +115,10 @@ func openState(ctx context.Context, dir string) (*state, error) {
 	if err := lock(ctx, f); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("waiting for another patchfit-agent that uses %s: %w", dir, err)
+	}
+	if err := sync(dir); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("making the state directory durable: %w", err)
 	}
 	return &state{dir: dir, lock: f}, nil
 }

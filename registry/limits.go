@@ -7,6 +7,7 @@ type Limits struct {
 	Blob            int64         // bytes of one blob; 10 GiB
 	Uploads         int           // open at once; 256
 	OwnUploads      int           // of one principal; 16
+	OwnPending      int64         // bytes of one principal's uploads that are open; 10 GiB, at least Blob
 	UploadTTL       time.Duration // of one upload, from its beginning; 1 h
 	RepositoryBytes int64         // of all blobs of a repository; 0: no quota
 	PublisherBytes  int64         // of all blobs that one principal put into a repository; 0: no quota
@@ -22,6 +23,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.OwnUploads == 0 {
 		l.OwnUploads = 16
+	}
+	if l.OwnPending == 0 {
+		l.OwnPending = max(10<<30, l.Blob)
 	}
 	if l.UploadTTL == 0 {
 		l.UploadTTL = time.Hour

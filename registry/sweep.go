@@ -50,13 +50,13 @@ func (u *uploads) over(now time.Time, most int) []*session {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var old []*session
-	for id, s := range u.sessions {
+	for _, s := range u.sessions {
 		if len(old) == most {
 			break
 		}
 		if !s.busy && now.Sub(s.started) >= u.limits.UploadTTL {
 			old = append(old, s)
-			delete(u.sessions, id)
+			u.remove(s)
 		}
 	}
 	return old

@@ -24,6 +24,7 @@ type uploads struct {
 	limits   Limits
 	mu       sync.Mutex
 	sessions map[string]*session
+	pending  map[string]int64 // bytes of sessions, by principal
 }
 
 type session struct {
@@ -32,9 +33,12 @@ type session struct {
 	upload                    *content.Upload
 	busy                      bool      // a request writes to it
 	used                      time.Time // when the last request let go of it
+	bytes                     int64     // of pending
 }
 
-func newUploads(l Limits) *uploads { return &uploads{limits: l, sessions: make(map[string]*session)} }
+func newUploads(l Limits) *uploads {
+	return &uploads{limits: l, sessions: make(map[string]*session), pending: make(map[string]int64)}
+}
 
 // begin notes a new session, busy until it is released. Clients that break off
 // cancel nothing, so whoever has as many as they may have loses the one that
@@ -42,16 +46,7 @@ func newUploads(l Limits) *uploads { return &uploads{limits: l, sessions: make(m
 func (u *uploads) begin(s *session) (dropped *session, e *api.Error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	own := 0
-	for _, other := range u.sessions {
-		if other.principal != s.principal {
-			continue
-		}
-		own++
-		if !other.busy && (dropped == nil || other.used.Before(dropped.used)) {
-			dropped = other
-		}
-	}
+	dropped, own := u.idle(s.principal)
 	if own < u.limits.OwnUploads {
 		dropped = nil
 	}
@@ -62,11 +57,37 @@ func (u *uploads) begin(s *session) (dropped *session, e *api.Error) {
 		return nil, e
 	}
 	if dropped != nil {
-		delete(u.sessions, dropped.id)
+		u.remove(dropped)
 	}
 	s.busy = true
 	u.sessions[s.id] = s
 	return dropped, nil
+}
+
+// idle returns the session of a principal that nobody has written to for the
+// longest, nil where all are written to, and how many there are. u.mu is held.
+func (u *uploads) idle(principal string) (longest *session, own int) {
+	for _, s := range u.sessions {
+		if s.principal != principal {
+			continue
+		}
+		own++
+		if !s.busy && (longest == nil || s.used.Before(longest.used)) {
+			longest = s
+		}
+	}
+	return longest, own
+}
+
+// remove takes a session out, if it is there. u.mu is held.
+func (u *uploads) remove(s *session) {
+	if u.sessions[s.id] != s {
+		return
+	}
+	delete(u.sessions, s.id)
+	if u.pending[s.principal] -= s.bytes; u.pending[s.principal] == 0 {
+		delete(u.pending, s.principal)
+	}
 }
 
 // take returns the session with this id for the principal who began it there,
@@ -94,7 +115,7 @@ func (u *uploads) release(s *session) {
 func (u *uploads) end(s *session) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.sessions, s.id)
+	u.remove(s)
 }
 
 // begin opens an upload session.
@@ -166,8 +187,11 @@ func (w *writer) Write([]byte) (int, error) { return 0, errClosed } // io.Copy u
 // ReadFrom takes bytes until there are more than a blob may have.
 func (w *writer) ReadFrom(r io.Reader) (int64, error) {
 	room := w.exchange.maxBlob() - w.Size()
-	n, err := w.session.upload.ReadFrom(io.LimitReader(r, room+1))
+	n, err := w.session.upload.ReadFrom(io.LimitReader(w.counted(r), room+1))
 	switch {
+	case errors.Is(err, errPending):
+		_ = w.Cancel(context.Background()) // its bytes are what there are too many of
+		err = w.exchange.refuse(tooMuchPending(w.exchange.registry.uploads.limits.OwnPending))
 	case err == nil && n > room:
 		_ = w.Cancel(context.Background()) // it never becomes a blob, and holds as much room as the largest
 		err = w.exchange.refuse(tooLarge(w.exchange.maxBlob()))

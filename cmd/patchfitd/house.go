@@ -112,7 +112,10 @@ func (h *house) open(ctx context.Context, configPath string) error {
 	if err := h.openJournal(); err != nil {
 		return err
 	}
-	return h.openTUF()
+	if err := h.openTUF(); err != nil {
+		return err
+	}
+	return h.begun()
 }
 
 func (h *house) path(part string) string { return filepath.Join(h.config.Data, part) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -145,7 +146,10 @@ func (h *house) prepareShard(origin string) (*shards.Shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &next, next.Prepare(h.config.Data)
+	if err := next.Prepare(h.config.Data); !errors.Is(err, fs.ErrExist) {
+		return &next, err
+	}
+	return h.nextShard(origin) // somebody else was first
 }
 
 func (h *house) shardKey(file string) (ed25519.PrivateKey, error) {
@@ -161,7 +165,7 @@ func rotate(ctx context.Context, configPath string, stderr io.Writer) error {
 		return err
 	}
 	if h.next == "" {
-		err := errors.Join(shards.Begun(h.config.Data), h.writeTrustedRoot(), h.close())
+		err := errors.Join(h.writeTrustedRoot(), h.close())
 		return errors.Join(err, exit.Hint(fmt.Errorf("log %s takes the entries already", h.config.Origin), "to begin another, set origin in the configuration to its name first"))
 	}
 	old, retired := h.config.Origin, h.logKeyFile()
@@ -172,15 +176,30 @@ func rotate(ctx context.Context, configPath string, stderr io.Writer) error {
 	if err := errors.Join(err, h.close()); err != nil {
 		return fmt.Errorf("freezing log %s: %w", old, err)
 	}
-	// The new log is opened as the server will, so that what it needs is there.
+	// The new log is opened as the server will, so that what it needs is there:
+	// see [house.begun].
 	if h, err = openHouse(ctx, configPath, stderr); err != nil {
 		return err
 	}
-	if err := errors.Join(h.writeTrustedRoot(), shards.Begun(h.config.Data), h.close()); err != nil {
+	if err := h.close(); err != nil {
 		return err
 	}
 	fmt.Fprintf(stderr, "log %s is frozen, log %s takes the entries; keys/%s signs nothing any more: move it away from this machine, or destroy it\n", old, h.config.Origin, retired)
 	return nil
+}
+
+// begun does what is left to do once a log has begun that was prepared. The log
+// may have begun with a rotation that was interrupted after that; what is
+// prepared for the next one stays.
+func (h *house) begun() error {
+	next, err := shards.Next(h.config.Data)
+	if err != nil || next == nil || next.Origin != h.config.Origin {
+		return err
+	}
+	if err := h.writeTrustedRoot(); err != nil {
+		return err
+	}
+	return shards.Begun(h.config.Data)
 }
 
 // freeze ends the log with everything sealed in it and returns the list that

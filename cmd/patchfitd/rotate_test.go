@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -281,5 +282,100 @@ func TestRotateInterrupted(t *testing.T) {
 	}
 	if code, _, stderr := command(t, config, "log", "rotate"); code == 0 || !strings.Contains(stderr, "already") {
 		t.Errorf("rotating back: %d, %s", code, stderr)
+	}
+}
+
+// TestRotateKilled: a rotation that was killed right after its one step is
+// finished by the next start: what is written of the new log is there, and the
+// one after it can be prepared.
+func TestRotateKilled(t *testing.T) {
+	config := newData(t, "")
+	name(t, config, secondOrigin)
+	h, err := openTurning(t.Context(), config, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := h.freeze(t.Context())
+	if err := errors.Join(err, list.Store(h.config.Data), h.close()); err != nil {
+		t.Fatal(err)
+	}
+	h = opened(t, config)
+	entry := logged(t, h)
+	shut(t, h)
+	root, err := os.ReadFile(h.path(trustedRootFile))
+	if err := errors.Join(err, proves(entry, root)); err != nil {
+		t.Error(err)
+	}
+	if code, _, stderr := command(t, config, "log", "next", thirdOrigin); code != 0 {
+		t.Errorf("preparing the one after: exit %d, %s", code, stderr)
+	}
+}
+
+// TestPreparedStays: a rotation asked for too early, with the origin of the
+// configuration as it was, does not forget what others were told of.
+func TestPreparedStays(t *testing.T) {
+	config := newData(t, "")
+	_, told, _ := command(t, config, "log", "next", secondOrigin)
+	next := filepath.Join(filepath.Dir(config), "data", "next-shard.json")
+	before, err := os.ReadFile(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := command(t, config, "log", "rotate"); code == 0 || !strings.Contains(stderr, "already") {
+		t.Fatalf("exit %d, %s", code, stderr)
+	}
+	if after, err := os.ReadFile(next); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("prepared is %s, %v; was %s", after, err, before)
+	}
+	if _, again, _ := command(t, config, "log", "next", secondOrigin); again != told {
+		t.Errorf("told was %s, then %s", told, again)
+	}
+}
+
+// TestPreparedAtOnce: whoever prepares a log at the same time as others says
+// what they say, or that they were first.
+func TestPreparedAtOnce(t *testing.T) {
+	config := newData(t, "")
+	said := make([]string, 6)
+	var all sync.WaitGroup
+	for i := range said {
+		all.Go(func() {
+			origin := []string{secondOrigin, thirdOrigin}[i%2]
+			_, said[i], _ = command(t, config, "log", "next", origin)
+		})
+	}
+	all.Wait()
+	roots := make(map[string]bool)
+	for _, root := range said {
+		roots[root] = true
+	}
+	if len(roots) != 2 || !roots[""] { // one log, and its refusals of the other
+		t.Errorf("%d answers: %v", len(roots), roots)
+	}
+}
+
+// TestLostList: a server whose list of logs is lost does not go on with a log
+// that was frozen.
+func TestLostList(t *testing.T) {
+	config := newData(t, "")
+	name(t, config, secondOrigin)
+	if code, _, stderr := command(t, config, "log", "rotate"); code != 0 {
+		t.Fatal(stderr)
+	}
+	h := opened(t, config)
+	logged(t, h)
+	shut(t, h)
+	if err := os.Remove(h.path("shards.json")); err != nil {
+		t.Fatal(err)
+	}
+	for _, origin := range []string{secondOrigin, firstOrigin} {
+		name(t, config, origin)
+		if h, err := openHouse(t.Context(), config, io.Discard); err == nil {
+			t.Errorf("log %s was opened to be written", h.config.Origin)
+			shut(t, h)
+		}
+		if code, _, stderr := command(t, config, "log", "rotate"); code == 0 {
+			t.Errorf("rotated: %s", stderr)
+		}
 	}
 }

@@ -34,8 +34,12 @@ type Quotas struct {
 	Blob       Size     `json:"blob,omitzero"`       // of one
 	Uploads    int      `json:"uploads,omitzero"`    // open at once
 	OwnUploads int      `json:"ownUploads,omitzero"` // of one principal
+	OwnPending Size     `json:"ownPending,omitzero"` // bytes of one principal's uploads that are open
 	UploadTTL  Duration `json:"uploadTTL,omitzero"`
 }
+
+// largestBlob is the most bytes of a blob where nothing else is said.
+const largestBlob Size = 10 << 30
 
 // Free is what has to stay free: whichever is more.
 type Free struct {
@@ -85,6 +89,13 @@ func (c *Config) checkRegistry() error {
 func (r *Registry) checkQuotas() error {
 	if r.Limits.Uploads < 0 || r.Limits.OwnUploads < 0 {
 		return errors.New("limits: a number of uploads is below zero")
+	}
+	blob := r.Limits.Blob
+	if blob == 0 {
+		blob = largestBlob
+	}
+	if r.Limits.OwnPending != 0 && r.Limits.OwnPending < blob {
+		return fmt.Errorf("limits: ownPending is less than a blob may have, which is %d bytes; say a smaller blob, too", int64(blob))
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/patchfit/patchfit/internal/keyfile"
 	"github.com/patchfit/patchfit/internal/strictjson"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/internal/disk"
@@ -169,11 +170,17 @@ func (l *List) check() error {
 }
 
 // Load returns the list kept in a data directory, or nil if there is none: then
-// there was never more than one log.
-func Load(data string) (*List, error) {
+// there was never more than one log. What is returned survives a power cut, also
+// where whoever stored it was killed before it did.
+func Load(data string) (*List, error) { return loadList(disk.OS{}, data) }
+
+func loadList(fsys disk.FS, data string) (*List, error) {
 	l := &List{}
-	if ok, err := load(filepath.Join(data, listFile), l); !ok || err != nil {
+	if ok, err := load(fsys, filepath.Join(data, listFile), l); !ok || err != nil {
 		return nil, err
+	}
+	if err := fsys.SyncDir(data); err != nil {
+		return nil, fmt.Errorf("making the list of logs durable: %w", err)
 	}
 	if err := l.check(); err != nil {
 		return nil, fmt.Errorf("list of logs %s: %w", filepath.Join(data, listFile), err)
@@ -182,17 +189,19 @@ func Load(data string) (*List, error) {
 }
 
 // Store replaces the list in a data directory, durably.
-func (l *List) Store(data string) error {
+func (l *List) Store(data string) error { return l.store(disk.OS{}, data) }
+
+func (l *List) store(fsys disk.FS, data string) error {
 	if err := l.check(); err != nil {
 		return fmt.Errorf("list of logs: %w", err)
 	}
-	return store(filepath.Join(data, listFile), l)
+	return store(fsys, filepath.Join(data, listFile), l)
 }
 
 // Next returns the shard that was prepared to be the next one, or nil.
 func Next(data string) (*Shard, error) {
 	s := &Shard{}
-	if ok, err := load(filepath.Join(data, nextFile), s); !ok || err != nil {
+	if ok, err := load(disk.OS{}, filepath.Join(data, nextFile), s); !ok || err != nil {
 		return nil, err
 	}
 	if err := s.check(); err != nil {
@@ -201,12 +210,20 @@ func Next(data string) (*Shard, error) {
 	return s, nil
 }
 
-// Prepare remembers the shard that will be the next one.
+// Prepare remembers the shard that will be the next one. Another that was
+// prepared stays (fs.ErrExist): others may have been told of it.
 func (s *Shard) Prepare(data string) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	return store(filepath.Join(data, nextFile), s)
+	b, err := strictjson.Canonical(s)
+	if err == nil {
+		err = keyfile.WriteNew(filepath.Join(data, nextFile), b)
+	}
+	if err != nil {
+		return fmt.Errorf("preparing the next log: %w", err)
+	}
+	return nil
 }
 
 // Begun forgets what was prepared, because it has begun.
@@ -217,8 +234,8 @@ func Begun(data string) error {
 	return nil
 }
 
-func load(path string, v any) (ok bool, err error) {
-	b, err := os.ReadFile(path)
+func load(fsys disk.FS, path string, v any) (ok bool, err error) {
+	b, err := fsys.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -231,10 +248,13 @@ func load(path string, v any) (ok bool, err error) {
 	return true, nil
 }
 
-func store(path string, v any) error {
+func store(fsys disk.FS, path string, v any) error {
 	b, err := strictjson.Canonical(v)
+	if err == nil && len(b) > maxSize {
+		err = fmt.Errorf("%d bytes, and no more than %d are read again", len(b), maxSize)
+	}
 	if err == nil {
-		err = disk.WriteFile(disk.OS{}, path+".new", path, b)
+		err = disk.WriteFile(fsys, path+".new", path, b)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the list of logs: %w", err)

@@ -1,10 +1,13 @@
 package shards
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +22,8 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/internal/disk"
+	"github.com/patchfit/patchfit/ledger/internal/disk/disktest"
 )
 
 var begin = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
@@ -110,7 +115,7 @@ func TestNoList(t *testing.T) {
 		if err := list.Store(data); err == nil || !strings.Contains(err.Error(), wrong) {
 			t.Errorf("storing: %v, want %q", err, wrong)
 		}
-		if err := store(filepath.Join(data, listFile), &list); err != nil {
+		if err := store(disk.OS{}, filepath.Join(data, listFile), &list); err != nil {
 			t.Fatal(err)
 		}
 		if l, err := Load(data); err == nil || l != nil {
@@ -142,10 +147,79 @@ func TestNext(t *testing.T) {
 	if d := cmp.Diff(&a, got); d != "" {
 		t.Error(d)
 	}
+	b, _ := shard(t, "b.example")
+	if err := b.Prepare(data); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("another was prepared: %v", err)
+	}
+	if got, err := Next(data); err != nil || got.Origin != a.Origin {
+		t.Errorf("prepared is %+v, %v", got, err)
+	}
 	if err := errors.Join(Begun(data), Begun(data)); err != nil {
 		t.Error(err)
 	}
 	if s, err := Next(data); s != nil || err != nil {
 		t.Errorf("it began, and is still prepared: %v, %v", s, err)
+	}
+}
+
+// TestTooLongAList: what would not be read again is not stored, and what is
+// there stays.
+func TestTooLongAList(t *testing.T) {
+	data := t.TempDir()
+	a, final := shard(t, "a.example")
+	b, _ := shard(t, "b.example")
+	one := &List{Shards: []Shard{a}}
+	if err := one.Store(data); err != nil {
+		t.Fatal(err)
+	}
+	cosigned := bytes.Clone(final.Raw)
+	other := "— w.example/" + strings.Repeat("w", maxSize/60) + " " + base64.StdEncoding.EncodeToString(make([]byte, 76)) + "\n"
+	for len(cosigned) < maxSize {
+		cosigned = append(cosigned, other...)
+	}
+	two, err := one.Freeze(&ledger.Checkpoint{Origin: a.Origin, Root: final.Root, Raw: cosigned}, b)
+	if err == nil {
+		err = two.Store(data)
+	}
+	if err == nil {
+		t.Error("it was stored")
+	}
+	if got, err := Load(data); err != nil || len(got.Shards) != 1 {
+		t.Errorf("then there is %+v, %v", got, err)
+	}
+}
+
+// TestKilledThenCut: the process that stored a list is killed at each of its
+// operations, the next one reads a list, and the power goes. What was read is
+// there: entries may have gone into the log that it says takes them.
+func TestKilledThenCut(t *testing.T) {
+	const data = "/d"
+	a, final := shard(t, "a.example")
+	b, _ := shard(t, "b.example")
+	one := &List{Shards: []Shard{a}}
+	two, err := one.Freeze(final, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := false
+	for n := range 6 {
+		f := disktest.New()
+		if err := errors.Join(f.Mkdir(data), f.SyncDir("/"), one.store(f, data)); err != nil {
+			t.Fatal(err)
+		}
+		f.BreakNth(n, disktest.Dead)
+		_ = two.store(f, data)
+		next := f.Kill()
+		read, err := loadList(next, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began = began || len(read.Shards) == 2
+		if left, err := loadList(next.Cut(), data); err != nil || len(left.Shards) != len(read.Shards) {
+			t.Errorf("killed at operation %d: %d logs were read and, after a power cut, %+v, %v", n, len(read.Shards), left, err)
+		}
+	}
+	if !began {
+		t.Error("the second log never began")
 	}
 }

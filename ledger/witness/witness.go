@@ -9,10 +9,12 @@
 //  2. It is cosigned, and written to the file with the cosignature: synced,
 //     renamed, directory synced. A crash before this ends leaves the old file.
 //  3. Only then the cosignature is handed out. A crash before leaves a witness
-//     that has seen more than it said, which harms nobody.
+//     that has seen more than it said, which harms nobody. The next start syncs
+//     the directory again, because it may hand that out.
 //
 // All of that is under one lock. Two witnesses with one key are none: the
-// directory is locked while one has it open. A file that is damaged, or that an
+// directory is locked while one has it open, and the file is read again before
+// each cosignature, lest somebody removed the lock. A file that is damaged, or that an
 // older backup brought back, is not the witness's to judge: it refuses the first
 // and cannot see the second, so never restore the directory from a backup; make a
 // new witness.
@@ -161,25 +163,67 @@ func keyHash(name string, keyType byte, key ed25519.PrivateKey) uint32 {
 // Close lets another process open the directory.
 func (w *Witness) Close() error { return w.lock.Close() }
 
-// load reads the last cosigned checkpoint of every log.
+// load reads the last cosigned checkpoint of every log. A process that was
+// killed may have renamed a file and not synced the directory: what is handed
+// out from here on is made durable first.
 func (w *Witness) load() error {
-	for origin, keys := range w.logs {
-		raw, err := w.fs.ReadFile(w.file(origin))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("reading what was cosigned last for %s: %w", origin, err)
-		}
-		c, err := ledger.OpenCheckpoint(raw, keys)
-		if err != nil {
-			return fmt.Errorf("what was cosigned last for %s is damaged, or the log has another key now: %w", origin, err)
-		}
-		if !w.cosigned(raw) {
-			return fmt.Errorf("what was cosigned last for %s was not cosigned by this witness's key", origin)
-		}
-		w.last[origin] = c
+	if err := w.fs.SyncDir(w.dir); err != nil {
+		return fmt.Errorf("opening the witness: %w", err)
 	}
+	for origin := range w.logs {
+		c, err := w.read(origin)
+		if err != nil {
+			return err
+		}
+		if c != nil {
+			w.last[origin] = c
+		}
+	}
+	return nil
+}
+
+// read reads the last cosigned checkpoint of a log; nil where there is none.
+func (w *Witness) read(origin string) (*ledger.Checkpoint, error) {
+	raw, err := w.fs.ReadFile(w.file(origin))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading what was cosigned last for %s: %w", origin, err)
+	}
+	c, err := ledger.OpenCheckpoint(raw, w.logs[origin])
+	if err != nil {
+		return nil, fmt.Errorf("what was cosigned last for %s is damaged, or the log has another key now: %w", origin, err)
+	}
+	if !w.cosigned(raw) {
+		return nil, fmt.Errorf("what was cosigned last for %s was not cosigned by this witness's key", origin)
+	}
+	return c, nil
+}
+
+// refresh asks that the file still says what was cosigned last. Where it says
+// more, another process has the directory, whose lock somebody removed, or a
+// write that failed came through after all: then that was the last. Where it
+// says less, somebody put an older one back.
+func (w *Witness) refresh(origin string) error {
+	c, err := w.read(origin)
+	if err != nil {
+		return err
+	}
+	last := w.last[origin]
+	switch {
+	case c == nil && last == nil:
+		return nil
+	case c != nil && last != nil && c.Size == last.Size && bytes.Equal(c.Root, last.Root):
+		return nil
+	case c == nil || last != nil && c.Size <= last.Size:
+		return fmt.Errorf("what was cosigned last for %s is of %d entries, and its file was replaced by an older one or another", origin, last.Size)
+	}
+	if err := w.fs.SyncDir(w.dir); err != nil {
+		return fmt.Errorf("keeping what was cosigned last for %s: %w", origin, err)
+	}
+	w.logger.Warn("what was cosigned last is not what this process cosigned: is there another?", "origin", origin, "size", c.Size)
+	w.last[origin] = c
 	return nil
 }
 
@@ -229,6 +273,9 @@ func (w *Witness) Add(r *Request) ([]byte, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if err := w.refresh(next.Origin); err != nil {
+		return nil, err
+	}
 	if err := w.continues(next, r); err != nil {
 		return nil, err
 	}

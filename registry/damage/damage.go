@@ -131,17 +131,25 @@ func OpenBook(dir string, o *Options) (*Book, error) {
 	return b, nil
 }
 
-// putAside keeps an unreadable book where it is not in the way.
+// putAside keeps an unreadable book where it is not in the way. It is replaced
+// by the book that tells of it, in one step: a crash before that leaves it to
+// the next start, and never no book.
 func (b *Book) putAside(raw []byte, cause error) error {
-	d := attest.DigestOf(raw)
-	aside := filepath.Join(b.dir, "unreadable-"+d.Hex())
-	if err := os.Rename(filepath.Join(b.dir, bookName), aside); err != nil {
+	d, err := b.copyAside(raw)
+	if err != nil {
 		return fmt.Errorf("putting the unreadable book of damage aside: %w", err)
 	}
-	b.logger.Error("the book of damage cannot be read: what it knew is lost until everything is scrubbed again", "error", cause, "file", aside)
+	b.logger.Error("the book of damage cannot be read: what it knew is lost until everything is scrubbed again", "error", cause, "file", filepath.Join(b.dir, aside(d)))
 	b.Found(Object{Kind: Notes, Digest: d})
 	return nil
 }
+
+func (b *Book) copyAside(raw []byte) (attest.Digest, error) {
+	d := attest.DigestOf(raw)
+	return d, replace(b.dir, aside(d), raw)
+}
+
+func aside(d attest.Digest) string { return "unreadable-" + d.Hex() }
 
 // Found notes that an object is damaged.
 func (b *Book) Found(o Object) {

@@ -38,7 +38,7 @@ var may = map[string][]string{
 	"ledger/tlog":                   {"internal/strictjson", "attest", "ledger", "ledger/backend", "ledger/quorum"},
 	"ledger/tlog/s3mysql":           {"ledger", "ledger/tlog"},
 	"ledger/tlog/tlogtest":          {"attest", "ledger", "ledger/backend"},
-	"ledger/shards":                 {"ledger/internal/disk", "internal/strictjson", "ledger"},
+	"ledger/shards":                 {"ledger/internal/disk", "internal/keyfile", "internal/strictjson", "ledger"},
 	"ledger/tsa":                    {"attest", "ledger"},
 	"ledger/client":                 {"internal/strictjson", "attest", "ledger"},
 	"ledger/internal/disk":          {},

@@ -18,6 +18,7 @@ import (
 	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/journal"
+	"github.com/patchfit/patchfit/ledger/shards"
 	"github.com/patchfit/patchfit/ledger/store"
 	"github.com/patchfit/patchfit/ledger/tlog"
 )
@@ -56,6 +57,9 @@ func (l *books) open(ctx context.Context, c *serverconfig.Config) error {
 	}
 	if err := unix.Flock(int(l.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("%s is in use; stop the server first: %w", c.Data, err)
+	}
+	if all, err := shards.Load(c.Data); err != nil || all != nil {
+		return errors.Join(errors.New("the log of this server is not the one it began with, on its disk; fill knows no other"), err)
 	}
 	logKey, err := keyfile.LoadSigner(filepath.Join(c.Data, "keys/log.pem"))
 	if err != nil {

@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/keyfile"
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/shards"
 	"github.com/patchfit/patchfit/ledger/store"
 	"github.com/patchfit/patchfit/registry/state"
 )
@@ -89,5 +91,30 @@ func TestFill(t *testing.T) {
 	}
 	if code := run(t.Context(), []string{"-config", config, "-repository", "lib/many", "-by", "x"}, t.Output(), &errs); code != 1 || !strings.Contains(errs.String(), "in use") {
 		t.Errorf("beside whoever has it open: %d, %s", code, &errs)
+	}
+}
+
+// TestOtherLog: what was begun on a log that is frozen, or in a bucket, is not
+// gone on with on the disk: the server would not start on it.
+func TestOtherLog(t *testing.T) {
+	config, dir := data(t)
+	signer, err := keyfile.LoadSigner(filepath.Join(dir, "keys/log.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := shards.New("log.example.org", signer.Public(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket.Kept = "s3+mysql"
+	if err := (&shards.List{Shards: []shards.Shard{bucket}}).Store(dir); err != nil {
+		t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	if code := run(t.Context(), []string{"-config", config, "-repository", "lib/many", "-by", "x", "-manifests", "1"}, t.Output(), &errs); code != 1 || !strings.Contains(errs.String(), "not the one it began with") {
+		t.Errorf("exit %d, %s", code, &errs)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "log")); err == nil {
+		t.Error("a log was made on the disk")
 	}
 }

@@ -89,7 +89,8 @@ func (r *Repository) CanSign(root []byte) error {
 	return nil
 }
 
-// keysOf returns the server's keys that root names for timestamps.
+// keysOf returns the server's keys that root names for timestamps, each once:
+// the copy of a key in another file is no second key.
 func (r *Repository) keysOf(root []byte) ([]crypto.Signer, error) {
 	have, err := r.keys()
 	if err != nil {
@@ -100,13 +101,15 @@ func (r *Repository) keysOf(root []byte) ([]crypto.Signer, error) {
 		return nil, err
 	}
 	var keys []crypto.Signer
+	taken := make(map[attest.Digest]bool)
 	for _, signer := range have {
 		k, err := attest.NewPublicKey(signer.Public())
 		if err != nil {
 			return nil, err
 		}
 		for _, named := range roles[tuf.RoleTimestamp].Keys {
-			if named.ID() == k.ID() {
+			if named.ID() == k.ID() && !taken[k.ID()] {
+				taken[k.ID()] = true
 				keys = append(keys, signer)
 			}
 		}

@@ -223,3 +223,26 @@ func TestTimestampKeyIsReplaced(t *testing.T) {
 		w.stamped(h)
 	})
 }
+
+// TestCopyOfAKey: a key that is there twice is one: a root that wants two is not
+// accepted by a server that has one of them, and could not make a timestamp.
+func TestCopyOfAKey(t *testing.T) {
+	within(t, func(w *world) {
+		role := w.Keys[tuf.RoleTimestamp]
+		role.Keys, role.Threshold = append(role.Keys, tuftest.Key(t)), 2
+		w.Rotate()
+		w.Release(w.policy)
+		roots := w.Offer().Roots
+		w.keys = []crypto.Signer{role.Keys[0], role.Keys[0]}
+		h := w.open()
+		if err := h.CanSign(roots[len(roots)-1]); err == nil {
+			t.Error("two of two keys, of one and its copy")
+		}
+		w.keys = append(w.keys, role.Keys[1])
+		if err := h.CanSign(roots[len(roots)-1]); err != nil {
+			t.Error(err)
+		}
+		w.accept()
+		w.stamped(h)
+	})
+}
