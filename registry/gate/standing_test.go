@@ -2,6 +2,7 @@ package gate_test
 
 import (
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -132,13 +133,17 @@ func (s *scene) expires(after time.Duration) {
 // first and second boot of the host.
 var boots = [2]string{uuid.NewString(), uuid.NewString()}
 
+// A fall is a change that makes it another answer, and what there was before.
+type fall struct{ before, change func(s *scene) }
+
+func nothing(*scene) {}
+
 // TestStandingFalls: an answer stands, and the rules are not asked, until
 // something changes that they look at; each thing, one at a time. A minute
 // passes with every change, and for some that is the change.
 func TestStandingFalls(t *testing.T) {
 	soon := func() time.Time { return time.Now().Add(time.Minute).UTC().Truncate(time.Second) }
-	nothing := func(*scene) {}
-	for name, c := range map[string]struct{ before, change func(s *scene) }{
+	falls := map[string]fall{
 		"the host is suspended":           {nothing, func(s *scene) { s.SetState(s.host, state.Suspended) }},
 		"the host is active again":        {func(s *scene) { s.SetState(s.host, state.Suspended) }, func(s *scene) { s.SetState(s.host, state.Active) }},
 		"the host is revoked":             {nothing, func(s *scene) { s.SetState(s.host, state.Revoked) }},
@@ -171,7 +176,9 @@ func TestStandingFalls(t *testing.T) {
 		"the patch's embargo ends":        {func(s *scene) { s.embargo(s.fits.PatchManifest, soon()) }, nothing},
 		"the site policy is stricter":     {nothing, func(s *scene) { s.Site().MinimumAssurance.Host = "quoted" }},
 		"an embargo names the host":       {func(s *scene) { s.embargo("", time.Time{}) }, func(s *scene) { s.embargo("", time.Time{}, s.host) }},
-	} {
+	}
+	maps.Copy(falls, evidenceFalls())
+	for name, c := range falls {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(t *testing.T, s *scene) {
 				source := s.counted()
