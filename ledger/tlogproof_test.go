@@ -56,6 +56,8 @@ func TestParseProofRefuses(t *testing.T) {
 		{"a short hash", "gSKyXoYZUgZ6jduWYrkDOARinOMGJveXjgMkBTcdPlQ=", "gSKy", "hash 0"},
 		{"stray bits", "cdPlQ=", "cdPlR=", "hash 0"},
 		{"a carriage return", "index 73894", "index 73894\r", "not an index line"},
+		{"a carriage return in a hash", "gSKyXoYZ", "gSKy\rXoYZ", "one form"},
+		{"a carriage return in the extra", "extra YWdl", "extra YWdl\r", "one form"},
 		{"no checkpoint", "\n\nexample.com/fancylog", "\nexample.com/fancylog", "hash"},
 		{"too many hashes", "B95lDa8R83lS8n0eG+o0buTxRKQTYFi//1U8anccXmA=\n", strings.Repeat("B95lDa8R83lS8n0eG+o0buTxRKQTYFi//1U8anccXmA=\n", 63), "at most 63"},
 	} {

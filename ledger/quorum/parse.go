@@ -78,11 +78,12 @@ func (p *Policy) log(words []string) error {
 }
 
 func logKey(vkey string) (note.Verifier, error) {
-	if raw := material(vkey); len(raw) > 0 && cosigns(raw[0]) {
+	raw := material(vkey)
+	if len(raw) > 0 && cosigns(raw[0]) {
 		return nil, errors.New("a key that cosigns is no log's")
 	}
 	key, err := cosignature.NewVerifier(vkey)
-	if err != nil {
+	if err != nil || len(raw) == 0 {
 		return nil, fmt.Errorf("%.200q is not the verifier key of a log", vkey)
 	}
 	return key, nil
@@ -238,14 +239,16 @@ func optional(words []string) string {
 	return words[0]
 }
 
-// material returns the key type and key of a vkey, whatever its name.
+// material returns the key type and key of a vkey, whatever its name; nil where
+// they are not in the one form of base64, which the libraries do not ask for: in
+// another form one key would be told apart from itself.
 func material(vkey string) []byte {
 	parts := strings.SplitN(vkey, "+", 3)
 	if len(parts) != 3 {
 		return nil
 	}
 	b, err := base64.StdEncoding.Strict().DecodeString(parts[2])
-	if err != nil {
+	if err != nil || base64.StdEncoding.EncodeToString(b) != parts[2] {
 		return nil
 	}
 	return b

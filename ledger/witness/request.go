@@ -20,7 +20,8 @@ type Request struct {
 	Checkpoint []byte   // the signed note
 }
 
-// ParseRequest reads a request. Its errors wrap [ErrBadRequest].
+// ParseRequest reads a request, of which there is one form. Its errors wrap
+// [ErrBadRequest].
 func ParseRequest(b []byte) (*Request, error) {
 	if len(b) > MaxRequest {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrBadRequest, MaxRequest)
@@ -41,7 +42,7 @@ func ParseRequest(b []byte) (*Request, error) {
 	}
 	for _, line := range lines[1:] {
 		h, err := base64.StdEncoding.Strict().DecodeString(line)
-		if err != nil || len(h) != 32 {
+		if err != nil || len(h) != 32 || base64.StdEncoding.EncodeToString(h) != line { // it passes over carriage returns
 			return nil, fmt.Errorf("%w: %.60q is not the base64 of a hash", ErrBadRequest, line)
 		}
 		r.Proof = append(r.Proof, h)

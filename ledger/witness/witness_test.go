@@ -455,6 +455,8 @@ func TestParseRequest(t *testing.T) {
 		"too large a size":   strings.Replace(good, "old 3", "old "+new(big.Int).Lsh(big.NewInt(1), 63).String(), 1),
 		"a short hash":       strings.Replace(good, line, "AAAA", 1),
 		"no base64":          strings.Replace(good, line, "!", 1),
+		"a carriage return":  strings.Replace(good, line, line+"\r", 1),
+		"one inside":         strings.Replace(good, line, line[:9]+"\r"+line[9:], 1),
 		"too long a proof":   strings.Replace(good, line, strings.TrimSuffix(strings.Repeat(line+"\n", 64), "\n"), 1),
 		"nothing":            "",
 	} {

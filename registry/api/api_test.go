@@ -82,6 +82,7 @@ func TestEnrolmentTokenForms(t *testing.T) {
 		"upper-case key":   change(func(c *EnrolmentToken) { c.TLSKey = strings.ToUpper(c.TLSKey) }),
 		"no roots":         change(func(c *EnrolmentToken) { c.Roots = "" }),
 		"short id":         change(func(c *EnrolmentToken) { c.ID = "x" }),
+		"a secret in two":  change(func(c *EnrolmentToken) { c.Secret = c.Secret[:10] + "\n" + c.Secret[10:] }),
 		"short secret":     change(func(c *EnrolmentToken) { c.Secret = c.Secret[:10] }),
 		"unknown member":   encode(`{"id"`, `{"admin":true,"id"`),
 		"duplicate member": encode(`"server"`, `"id":"x","server"`),

@@ -79,7 +79,8 @@ func (t *EnrolmentToken) check() error {
 	if len(t.ID) != tokenIDLength {
 		return strictjson.Errorf("/id", "not %d characters", tokenIDLength)
 	}
-	if b, err := base64.RawURLEncoding.Strict().DecodeString(t.Secret); err != nil || len(b) != tokenSecret {
+	// The decoder passes over line breaks, which nobody reads aloud.
+	if b, err := base64.RawURLEncoding.Strict().DecodeString(t.Secret); err != nil || len(b) != tokenSecret || base64.RawURLEncoding.EncodeToString(b) != t.Secret {
 		return strictjson.Errorf("/secret", "not %d bytes in base64url", tokenSecret)
 	}
 	return nil
@@ -118,10 +119,11 @@ func EnrolmentProof(signer crypto.Signer, token *EnrolmentToken) (string, error)
 	return base64.StdEncoding.EncodeToString(sig), nil
 }
 
-// VerifyEnrolmentProof reports whether proof is key's for the token with id.
+// VerifyEnrolmentProof reports whether proof is key's for the token with id, in
+// the one form of its base64: the decoder passes over line breaks.
 func VerifyEnrolmentProof(key *attest.PublicKey, id, proof string) bool {
 	sig, err := base64.StdEncoding.Strict().DecodeString(proof)
-	if err != nil || len(sig) > 128 || key.ECDSA() == nil {
+	if err != nil || len(sig) > 128 || base64.StdEncoding.EncodeToString(sig) != proof || key.ECDSA() == nil {
 		return false
 	}
 	return ecdsa.VerifyASN1(key.ECDSA(), proofSum(id, key.Base64()), sig)

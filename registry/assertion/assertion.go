@@ -114,7 +114,7 @@ func (c Claims) wellFormed() error {
 		return fmt.Errorf("/iss: %.80q is not the subject %.80q", c.Issuer, c.Subject)
 	case c.Audience == "" || len(c.Audience) > 512:
 		return fmt.Errorf("/aud: not a server address")
-	case err != nil || len(id) != idBytes:
+	case err != nil || len(id) != idBytes || base64.RawURLEncoding.EncodeToString(id) != c.ID: // the decoder passes over line breaks
 		return fmt.Errorf("/jti: not %d bytes in base64url", idBytes)
 	case c.Use != UseOnce && c.Use != UseClient:
 		return fmt.Errorf("/use: %.20q is neither %q nor %q", string(c.Use), UseOnce, UseClient)

@@ -199,6 +199,7 @@ func bodies(t *testing.T, sign func(head, body string) string) map[string]string
 		"empty sub":               change(`"iss":"p","jti":"AAAAAAAAAAAAAAAAAAAAAA","sub":"p"`, `"iss":"","jti":"AAAAAAAAAAAAAAAAAAAAAA","sub":""`),
 		"iss is not sub":          change(`"iss":"p"`, `"iss":"q"`),
 		"no jti":                  change(`"jti":"AAAAAAAAAAAAAAAAAAAAAA",`, ``),
+		"jti in two lines":        change(`"jti":"AAAA`, `"jti":"AAAA\n`),
 		"short jti":               change(`"jti":"AAAAAAAAAAAAAAAAAAAAAA"`, `"jti":"AAAA"`),
 		"no aud":                  change(`"aud":"https://patches.example:8443",`, ``),
 		"aud list":                change(`"https://patches.example:8443"`, `["https://patches.example:8443"]`),

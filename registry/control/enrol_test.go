@@ -231,6 +231,8 @@ func TestProofIsOfThisToken(t *testing.T) {
 		"another token": api.VerifyEnrolmentProof(key.Public, two.ID, proof),
 		"another key":   api.VerifyEnrolmentProof(statetest.NewKey(t).Public, one.ID, proof),
 		"another form":  api.VerifyEnrolmentProof(key.Public, one.ID, otherForm),
+		"line breaks":   api.VerifyEnrolmentProof(key.Public, one.ID, proof[:8]+"\r\n"+proof[8:]),
+		"a line after":  api.VerifyEnrolmentProof(key.Public, one.ID, proof+"\n"),
 		"nothing":       api.VerifyEnrolmentProof(key.Public, one.ID, ""),
 	} {
 		if ok {
