@@ -116,7 +116,9 @@ func oneName(cert *x509.Certificate) (string, error) {
 	if len(names) != 1 {
 		return "", fmt.Errorf("certificate has %d names (subject alternative name), want 1", len(names))
 	}
-	if t := names[0].Tag; t != tagEmail && t != tagURI {
+	// By a tag of another class the standard library sees no name: one that no
+	// authority's name constraints are asked of.
+	if n := names[0]; n.Class != asn1.ClassContextSpecific || n.IsCompound || n.Tag != tagEmail && n.Tag != tagURI {
 		return "", errors.New("certificate's name is neither a URI nor an email address (subject alternative name)")
 	}
 	name := string(names[0].Bytes)
