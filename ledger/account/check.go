@@ -81,9 +81,9 @@ func (c *Check) row(index uint64, leaf []byte, r *Row) bool {
 	if c.own(b) {
 		if by, err = madeBy(b.Envelope, leaf); err != nil {
 			wrong = append(wrong, err.Error())
-		} else if key, ok := by.(*attest.PublicKey); ok {
-			say(&wrong, "signer", r.Signer, key.ID())
-		} // of a certificate the row has the identity, which the trust policy knows and the leaf does not
+		} else {
+			r.signedBy(&wrong, by, b.Certificate)
+		}
 	} else {
 		c.result.Elsewhere++
 	}

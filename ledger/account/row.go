@@ -84,6 +84,25 @@ func madeBy(e *attest.Envelope, leaf []byte) (attest.Credential, error) {
 	return entry.By(), e.Verify(entry.Key)
 }
 
+// signedBy says where a row's signer is not by, who made its leaf, or where by
+// is not who the bundle says. Of a certificate the row has the identity, which the
+// trust policy knows and the leaf does not: all that shows here is that it is one.
+func (r *Row) signedBy(s *sayer, by attest.Credential, bundled *attest.Certificate) {
+	cert, certified := by.(*attest.Certificate)
+	switch key := by.SigningKey().ID(); {
+	case !cert.Equal(bundled):
+		*s = append(*s, "the leaf's certificate is not the bundle's")
+	case !certified:
+		say(s, "signer", r.Signer, key)
+	case r.Signer == key || r.Signer == cert.Name():
+		*s = append(*s, fmt.Sprintf("signer is %v, which is not an identity's", r.Signer))
+	default:
+		if _, err := attest.ParseDigest(string(r.Signer)); err != nil {
+			*s = append(*s, fmt.Sprintf("signer is %q: %v", r.Signer, err))
+		}
+	}
+}
+
 // madeByKey is madeBy of what no certificate may sign.
 func madeByKey(e *attest.Envelope, leaf []byte) (*attest.PublicKey, error) {
 	by, err := madeBy(e, leaf)
