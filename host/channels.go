@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -14,6 +15,10 @@ import (
 )
 
 const channelsFile = "channels.json"
+
+// keptVersions is how many versions of a channel a host keeps: where the newest
+// are revoked with the key of a thief, the one before them is the highest it has seen.
+const keptVersions = 8
 
 // seenChannels are the highest versions this host ever verified, and what it no
 // longer trusts of them: a later trust policy may trust it again.
@@ -63,7 +68,8 @@ func (a *Agent) channels(ctx context.Context, t *trust, product string, revoked 
 		return nil, err
 	}
 	sent := bundlesOf(answer)
-	before := policy.NewChannels(t.Trust, r, t.channels(known.Bundles))
+	verified := t.channels(known.Bundles)
+	before := policy.NewChannels(t.Trust, r, verified)
 	offered := policy.NewChannels(t.Trust, r, t.channels(sent))
 	if refusal := regressed(product, before, offered); refusal != nil {
 		return nil, refusal
@@ -71,7 +77,7 @@ func (a *Agent) channels(ctx context.Context, t *trust, product string, revoked 
 	if refusal := keptBack(product, offered, revoked); refusal != nil {
 		return nil, refusal
 	}
-	if known.learn(product, before, offered, sent) {
+	if known.learn(verified, before, offered, sent) {
 		if err := a.state.write(channelsFile, seen); err != nil {
 			return nil, err
 		}
@@ -140,22 +146,41 @@ func keptBack(product string, offered *policy.Channels, revoked []*verify.Eviden
 	return nil
 }
 
-// learn keeps the bundles of what is offered in the place of what was known of
-// the same channels, and reports whether anything changed. What is not trusted
-// now stays.
-func (p *productChannels) learn(product string, before, offered *policy.Channels, sent [][]byte) bool {
+// learn keeps the bundles of what is offered and was not known, and reports
+// whether anything changed. Of what was, which is verified, the lowest versions
+// make room. What does not verify now stays.
+func (p *productChannels) learn(verified []*verify.Evidence, before, offered *policy.Channels, sent [][]byte) bool {
 	changed := false
-	for _, e := range offered.All(product) {
-		was := before.Newest(product, verify.As[attest.Channel](e).Name)
-		if was.Payload() == e.Payload() {
+	for _, e := range offered.All(p.Product) {
+		name := verify.As[attest.Channel](e).Name
+		if before.Newest(p.Product, name).Payload() == e.Payload() {
 			continue
 		}
-		p.Bundles = slices.DeleteFunc(p.Bundles, func(b []byte) bool { return was.Proven() && attest.DigestOf(b) == was.Bundle() })
+		past := outnumbered(verified, attest.ChannelID(p.Product, name))
+		p.Bundles = slices.DeleteFunc(p.Bundles, func(b []byte) bool { return slices.Contains(past, attest.DigestOf(b)) })
 		i := slices.IndexFunc(sent, func(b []byte) bool { return attest.DigestOf(b) == e.Bundle() })
 		p.Bundles = append(p.Bundles, sent[i])
 		changed = true
 	}
 	return changed
+}
+
+// outnumbered returns the bundles of the versions of a channel that one more
+// leaves no room for.
+func outnumbered(verified []*verify.Evidence, channel attest.Digest) (past []attest.Digest) {
+	var all []*verify.Evidence
+	for _, e := range verified {
+		if e.Subject() == channel {
+			all = append(all, e)
+		}
+	}
+	slices.SortFunc(all, func(a, b *verify.Evidence) int {
+		return cmp.Compare(verify.As[attest.Channel](b).Version, verify.As[attest.Channel](a).Version)
+	})
+	for _, e := range all[min(len(all), keptVersions-1):] {
+		past = append(past, e.Bundle())
+	}
+	return past
 }
 
 // newest returns the patch that the channel ref names offers last for a base
