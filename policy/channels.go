@@ -116,6 +116,17 @@ func (f *view) placed() (offers, dropped *verify.Evidence) {
 	return offers, dropped
 }
 
+// channel returns the channel a decision stands on; nil where none is asked for,
+// or none lists the patch.
+func (f *Facts) channel() *verify.Evidence {
+	v := view{Facts: f, under: newGathering(f.Trust, f.Product, f.Revoked)}
+	if asked, _ := v.channelAsked(); !asked {
+		return nil
+	}
+	offers, dropped := v.placed()
+	return cmp.Or(offers, dropped)
+}
+
 func expiry(e *verify.Evidence) time.Time { return verify.As[attest.Channel](e).Expires }
 
 func (f *view) channelListed() bool {

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -141,5 +142,35 @@ func TestNewestChannel(t *testing.T) {
 	}
 	if (*policy.Channels)(nil).Newest("", "") != nil || (*policy.Channels)(nil).All("") != nil {
 		t.Error("nothing has something")
+	}
+}
+
+// TestEvidenceNamesTheChannel: what is on record of a decision tells by which
+// version of which channel it came, where one is asked for and only there.
+func TestEvidenceNamesTheChannel(t *testing.T) {
+	for name, tt := range map[string]struct {
+		say  func(t *testing.T, s *scene, w *verifytest.World)
+		want bool
+	}{
+		"offered": {func(t *testing.T, s *scene, w *verifytest.World) {
+			s.channel(t, "stable", 1, soon, offered(w.BaseManifest, w.PatchManifest))
+		}, true},
+		"superseded": {func(t *testing.T, s *scene, w *verifytest.World) {
+			s.channel(t, "stable", 1, soon, dropped(w.BaseManifest, w.PatchManifest))
+		}, true},
+		"not listed": {func(t *testing.T, s *scene, w *verifytest.World) { s.channel(t, "stable", 1, soon) }, false},
+		"not asked for": {func(t *testing.T, s *scene, w *verifytest.World) {
+			s.product.Channels = ""
+			s.reload(t)
+			s.channel(t, "stable", 1, soon, offered(w.BaseManifest, w.PatchManifest))
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			f := listing(tt.say)(t, s)
+			if got := slices.Contains(f.Evidence(), s.channels[0].Payload()); got != tt.want {
+				t.Errorf("evidence %v names the channel: %t, want %t", f.Evidence(), got, tt.want)
+			}
+		})
 	}
 }

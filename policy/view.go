@@ -146,7 +146,8 @@ func (l *link) is(e *verify.Evidence, manifest, file attest.Digest) {
 }
 
 // Evidence returns the payload digests of the statements a decision on f stands
-// on: those that are there, in a fixed order.
+// on: those that are there, in a fixed order, and last the channel that offers the
+// patch, or did, where the trust policy asks for one.
 func (f *Facts) Evidence() []attest.Digest {
 	var all []attest.Digest
 	var p parts
@@ -157,6 +158,9 @@ func (f *Facts) Evidence() []attest.Digest {
 		if c[i].evidence.Proven() {
 			all = append(all, c[i].evidence.Payload())
 		}
+	}
+	if e := f.channel(); e.Proven() {
+		all = append(all, e.Payload())
 	}
 	return all
 }
