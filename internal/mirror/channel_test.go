@@ -59,3 +59,26 @@ func TestChannelsOfOthersDoNotCount(t *testing.T) {
 		t.Errorf("%d channels, void %+v", p.Report.Repositories[0].Channels, p.Report.Void)
 	}
 }
+
+// A revocation and a channel that names it, made while a mirror is, are not
+// torn apart: the next server would refuse the one without the other.
+func TestChannelMadeInTheMeantime(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t)
+	o.offer("stable", 7)
+	o.meantime = func() {
+		o.revoke(attest.RevokeSubject, attest.DigestOf([]byte("another patch")))
+		parsed, err := attest.ParseBundle(o.revoked[0])
+		must(t, err)
+		c := &attest.Channel{
+			Product: o.product.ID, Name: "stable", Version: 8, Expires: o.makers.Now.AddDate(1, 0, 0), Bases: []attest.ChannelBase{},
+			Revocations: []attest.Digest{attest.DigestOf(parsed.Envelope.Payload)},
+		}
+		b := o.bundle(o.makers.Statement(attest.TypeChannel, attest.ChannelID(c.Product, c.Name), "", c), o.makers.Signer("channel"))
+		o.channels = []api.ServedChannel{{Name: "stable", Version: 8, Expires: c.Expires, Bundle: b}}
+	}
+	held := o.mustPull(filepath.Join(t.TempDir(), "m.tar")).Record.Repositories[0]
+	if len(held.Channels) != 1 || held.Channels[0].Digest == attest.DigestOf(o.channels[0].Bundle) && len(held.Revocations) == 0 {
+		t.Errorf("the mirror has version 8 of the channel, and %d revocations", len(held.Revocations))
+	}
+}

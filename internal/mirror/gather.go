@@ -58,10 +58,12 @@ func (p *pull) repository(ctx context.Context, group []Want) (*Repository, error
 	if repo.Detached, err = w.detached(ctx); err != nil {
 		return nil, err
 	}
-	if repo.Revocations, err = w.revocations(ctx, product); err != nil {
+	// Channels name revocations that there were: what is revoked in the meantime is
+	// in the later of the two answers.
+	if repo.Channels, err = w.channels(ctx, product); err != nil {
 		return nil, err
 	}
-	repo.Channels, err = w.channels(ctx, product)
+	repo.Revocations, err = w.revocations(ctx, product)
 	return repo, err
 }
 

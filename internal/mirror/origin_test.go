@@ -63,6 +63,7 @@ type store struct {
 	revoked   [][]byte
 	channels  []api.ServedChannel
 	policy    []byte
+	meantime  func() // once, after the first answer about revocations or channels
 }
 
 func newStore() *store {
@@ -242,6 +243,10 @@ func must(t *testing.T, err error) {
 func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if f := s.meantime; f != nil && (r.URL.Path == "/v1/revocations" || r.URL.Path == "/v1/channels") {
+		s.meantime = nil
+		defer f()
+	}
 	switch rest, ok := strings.CutPrefix(r.URL.Path, "/v2/"+repo+"/"); {
 	case ok:
 		s.oci(w, r, rest)
