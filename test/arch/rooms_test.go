@@ -20,6 +20,7 @@ var may = map[string][]string{
 	"internal/kept":              {},
 	"internal/term":              {},
 	"internal/schematest":        {},
+	"internal/daemontest":        {},
 	"internal/machinetest":       {},
 	"internal/manual":            {},
 	"internal/manual/manualtest": {"internal/manual"},
