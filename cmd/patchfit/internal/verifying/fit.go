@@ -154,15 +154,7 @@ func (q *fitting) host(ctx context.Context, v *flags) (*policy.Host, string, err
 // claimedHost is whom a record speaks of: the key it is signed by says whether
 // it may.
 func claimedHost(raw []byte) string {
-	e, err := attest.ParseEnvelope(raw, attest.PayloadType)
-	if err != nil {
-		return ""
-	}
-	s, err := attest.ParseStatement(e.Payload)
-	if err != nil {
-		return ""
-	}
-	if r, ok := s.Predicate.(*attest.HostRecord); ok {
+	if r, err := attest.ClaimedHostRecord(raw); err == nil {
 		return r.Host
 	}
 	return ""
