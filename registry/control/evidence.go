@@ -306,25 +306,10 @@ func (c *call) why() (answer, error) {
 
 func explain(h *state.Host, q map[string]string, d attest.Digest, view state.View) api.Why {
 	decision := policy.Decide(view.Facts)
-	v := api.Why{
+	return api.Why{
 		SchemaVersion: api.SchemaVersion, Host: h.ID, Product: view.Facts.Product,
 		Repository: q["repository"], Reference: q["reference"], Digest: d,
 		Allow: decision.Allow, Basis: decision.Basis, Policy: view.Policy, Record: view.Record, Epoch: view.Epoch,
-		Checks: []api.Check{},
+		Checks: api.Checks(policy.Explain(view.Facts)),
 	}
-	for _, check := range policy.Explain(view.Facts) {
-		out := api.Check{Rule: check.Rule, Criterion: check.Criterion, Passed: check.Passed, Findings: []api.Finding{}}
-		for _, f := range check.Findings {
-			out.Findings = append(out.Findings, found(f))
-		}
-		for _, f := range check.Warnings {
-			out.Warnings = append(out.Warnings, found(f))
-		}
-		v.Checks = append(v.Checks, out)
-	}
-	return v
-}
-
-func found(f policy.Finding) api.Finding {
-	return api.Finding{Reason: string(f.Reason), Want: f.Want, Got: f.Got, Evidence: f.Evidence, Remedy: f.Remedy}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/policy"
 	"github.com/patchfit/patchfit/policy/inquiry"
+	"github.com/patchfit/patchfit/registry/api"
 	"github.com/patchfit/patchfit/verify"
 )
 
@@ -72,7 +73,7 @@ func (v *flags) fit(ctx context.Context, c *Checker, s *source) (*Fit, error) {
 	}
 	decision := policy.Decide(facts)
 	f := &Fit{To: to, Allow: decision.Allow, Basis: decision.Basis}
-	f.Checks = slices.DeleteFunc(fitRules(policy.Explain(facts)), func(r fitRule) bool {
+	f.Checks = slices.DeleteFunc(api.Checks(policy.Explain(facts)), func(r api.Check) bool {
 		return slices.Contains(ofHosts, r.Rule) || v.fits.base != "" && r.Rule == "record-fresh"
 	})
 	return f, nil
