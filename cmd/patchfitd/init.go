@@ -56,7 +56,7 @@ func initialise(ctx context.Context, configPath string, c *serverconfig.Config, 
 	if _, err := os.Lstat(configPath); err == nil {
 		return "", exit.Hint(fmt.Errorf("%s exists already", configPath), "start with it: patchfitd serve --config "+configPath)
 	}
-	if err := absolute(&c.Data, &c.TLS.Certificate, &c.TLS.Key, &c.SitePolicy, &c.Witnesses); err != nil {
+	if err := c.Absolute(); err != nil {
 		return "", err
 	}
 	if err := c.Check(); err != nil {
@@ -91,21 +91,6 @@ func handOver(token, file string, stdout, stderr io.Writer) error {
 	fmt.Fprintln(stderr, "The admin token below is shown once. Keep it; whoever has it administers this server.")
 	_, err := fmt.Fprintln(stdout, token)
 	return err
-}
-
-// absolute makes the paths that are set independent of where init was run.
-func absolute(paths ...*string) error {
-	for _, p := range paths {
-		if *p == "" {
-			continue
-		}
-		abs, err := filepath.Abs(*p)
-		if err != nil {
-			return err
-		}
-		*p = abs
-	}
-	return nil
 }
 
 // emptyDir makes dir, durably, and refuses one that holds something.
