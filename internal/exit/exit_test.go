@@ -111,11 +111,11 @@ func TestJudge(t *testing.T) {
 
 // A server that knows no next step for what is not there: then this is one.
 func TestNotFoundHasANextStep(t *testing.T) {
-	own := answer(http.StatusNotFound, api.CodeNotFound, "no tag")
+	own := api.Errorf(http.StatusNotFound, api.CodeNotFound, "no tag")
 	if _, hint := exit.Judge(own, nil); !strings.Contains(hint, "patchfit ls") {
 		t.Errorf("hint %q", hint)
 	}
-	if _, hint := exit.Judge(answer(http.StatusInternalServerError, "UNKNOWN", "no"), nil); hint != "" {
+	if _, hint := exit.Judge(api.Errorf(http.StatusInternalServerError, "UNKNOWN", "no"), nil); hint != "" {
 		t.Errorf("hint %q of another answer", hint)
 	}
 }
