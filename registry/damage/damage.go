@@ -146,7 +146,7 @@ func (b *Book) putAside(raw []byte, cause error) error {
 
 func (b *Book) copyAside(raw []byte) (attest.Digest, error) {
 	d := attest.DigestOf(raw)
-	return d, replace(b.dir, aside(d), raw)
+	return d, durable.Replace(filepath.Join(b.dir, aside(d)), raw, 0o600)
 }
 
 func aside(d attest.Digest) string { return "unreadable-" + d.Hex() }
