@@ -92,7 +92,9 @@ type state struct {
 }
 
 // openState locks an existing state directory.
-func openState(ctx context.Context, dir string) (*state, error) { return openSynced(ctx, dir, durable.SyncDir) }
+func openState(ctx context.Context, dir string) (*state, error) {
+	return openSynced(ctx, dir, durable.SyncDir)
+}
 
 // openSynced is openState. An agent that was killed may have renamed a file and
 // not synced the directory: what is read from here on is made durable first, so

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/durable"
 )
 
 // A Kind says what the bytes are.
