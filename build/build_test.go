@@ -3,25 +3,11 @@ package build
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
-)
 
-// tools skips a test where the machine cannot run it, loudly; in CI it fails,
-// because there nothing may be skipped.
-func tools(t *testing.T, names ...string) {
-	t.Helper()
-	for _, name := range names {
-		if _, err := exec.LookPath(name); err == nil {
-			continue
-		}
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s is not installed; scripts/setup installs it", name)
-		}
-		t.Skipf("NOT TESTED: %s is not installed; scripts/setup installs it", name)
-	}
-}
+	"github.com/patchfit/patchfit/internal/machinetest"
+)
 
 const libSource = `#include <stdio.h>
 enum mood { CALM, LOUD };
@@ -57,7 +43,7 @@ func write(t *testing.T, path, content string) {
 // capture runs a request whose output goes to the test's log.
 func capture(t *testing.T, r *Request) (*Capture, error) {
 	t.Helper()
-	tools(t, "gcc", "strace")
+	machinetest.Tools(t, "gcc", "strace")
 	var out bytes.Buffer
 	r.Stdout, r.Stderr = &out, &out
 	c, err := Run(t.Context(), r)

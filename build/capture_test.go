@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/machinetest"
 )
 
 func gcc(flags ...string) []string {
@@ -136,7 +137,7 @@ func TestPatchIsHeldToItsBase(t *testing.T) {
 }
 
 func TestMakeVariables(t *testing.T) {
-	tools(t, "make")
+	machinetest.Tools(t, "make")
 	dir := sourceTree(t, map[string]string{"lib.c": libSource, "Makefile": "all:\n\tcd . && gcc $(CFLAGS) -fPIC -shared -o lib.so.1 lib.c\n", "config": "X=y\n"})
 	image := filepath.Join(t.TempDir(), "image")
 	c := mustCapture(t, &Request{Dir: dir, Pack: image, Artifact: filepath.Join(dir, "lib.so.1"), Config: filepath.Join(dir, "config"), Command: []string{"make", "-j2", "CFLAGS=-O1 -g", "all"}})
@@ -155,7 +156,7 @@ func TestMakeVariables(t *testing.T) {
 }
 
 func TestVariablesOfTheCallerAreNoFlags(t *testing.T) {
-	tools(t, "make")
+	machinetest.Tools(t, "make")
 	t.Setenv("CFLAGS", "-fshort-enums")
 	t.Setenv("MAKEFLAGS", "CFLAGS=-fshort-enums")
 	dir := sourceTree(t, map[string]string{"lib.c": libSource, "Makefile": "all:\n\tgcc $(CFLAGS) -fPIC -shared -o lib.so.1 lib.c\n"})
@@ -230,7 +231,7 @@ func TestNoTracerSaysSo(t *testing.T) {
 }
 
 func TestInterruptedBuildStops(t *testing.T) {
-	tools(t, "make", "strace")
+	machinetest.Tools(t, "make", "strace")
 	dir := sourceTree(t, map[string]string{"Makefile": "all:\n\techo started; sleep 60\n"})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

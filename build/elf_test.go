@@ -11,12 +11,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/machinetest"
 )
 
 // compile builds source in a directory of its own and returns the output.
 func compile(t *testing.T, source string, flags ...string) string {
 	t.Helper()
-	tools(t, "gcc")
+	machinetest.Tools(t, "gcc")
 	dir := sourceTree(t, map[string]string{"x.c": source})
 	out := filepath.Join(dir, "out")
 	cmd := exec.CommandContext(t.Context(), "gcc", append(flags, "-o", out, "x.c")...)
@@ -156,7 +157,7 @@ func TestLibrariesOfALink(t *testing.T) {
 }
 
 func TestHighestDefinition(t *testing.T) {
-	tools(t, "gcc")
+	machinetest.Tools(t, "gcc")
 	dir := sourceTree(t, map[string]string{"x.c": "int f(void){return 0;} int g(void){return 0;}", "map": "V_1.2 { f; };\nV_1.10 { g; } V_1.2;\nV_PRIVATE { };\n"})
 	out := filepath.Join(dir, "libv.so.7")
 	cmd := exec.CommandContext(t.Context(), "gcc", "-fPIC", "-shared", "-Wl,--version-script=map", "-Wl,-soname,libv.so.7", "-o", out, "x.c")

@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
+
+	"github.com/patchfit/patchfit/internal/machinetest"
 )
 
 // threshold is the worst exposure a unit may have, in tenths.
@@ -21,25 +23,15 @@ const threshold = 15
 
 var units = []string{"patchfitd.service", "patchfit-agent.service"}
 
-// systemdAnalyze returns the program, or ends the test: as failed where
-// everything has to run, loudly skipped elsewhere.
-func systemdAnalyze(t *testing.T) string {
+func systemdAnalyze(t *testing.T, args ...string) ([]byte, error) {
 	t.Helper()
-	path, err := exec.LookPath("systemd-analyze")
-	switch {
-	case err == nil:
-		return path
-	case os.Getenv("CI") == "true":
-		t.Fatal("systemd-analyze is missing: install the Debian package systemd")
-	default:
-		t.Skip("NOT TESTED: systemd-analyze is missing, so nobody looked at the sandbox of the units; install the Debian package systemd")
-	}
-	return ""
+	machinetest.Tools(t, "systemd-analyze")
+	return exec.Command("systemd-analyze", args...).CombinedOutput()
 }
 
 func exposure(t *testing.T, unit string) ([]byte, error) {
 	t.Helper()
-	return exec.Command(systemdAnalyze(t), "security", "--offline=true", "--no-pager", fmt.Sprintf("--threshold=%d", threshold), unit).CombinedOutput()
+	return systemdAnalyze(t, "security", "--offline=true", "--no-pager", fmt.Sprintf("--threshold=%d", threshold), unit)
 }
 
 func TestUnitsAreSandboxed(t *testing.T) {
@@ -75,11 +67,11 @@ func TestUnitsAreUnderstood(t *testing.T) {
 			return regexp.MustCompile(`^ExecStart=\S+`).ReplaceAllString(line, "ExecStart=/bin/true")
 		}))
 	}
-	if out, err := exec.Command(systemdAnalyze(t), append([]string{"verify"}, paths...)...).CombinedOutput(); err != nil || len(out) > 0 {
+	if out, err := systemdAnalyze(t, append([]string{"verify"}, paths...)...); err != nil || len(out) > 0 {
 		t.Errorf("%v\n%s", err, out)
 	}
 	bad := edited(t, units[0], func(line string) string { return strings.Replace(line, "ProtectHome=", "ProtectHomes=", 1) })
-	if out, _ := exec.Command(systemdAnalyze(t), "verify", bad).CombinedOutput(); !strings.Contains(string(out), "ProtectHomes") {
+	if out, _ := systemdAnalyze(t, "verify", bad); !strings.Contains(string(out), "ProtectHomes") {
 		t.Errorf("systemd-analyze verify says nothing of an unknown key: %q", out)
 	}
 }

@@ -58,6 +58,14 @@ func (m *machine) with(use func(a *Agent) error) error {
 	return errors.Join(use(a), a.Close())
 }
 
+// does is with, where nothing may fail.
+func (m *machine) does(use func(a *Agent) error) {
+	m.t.Helper()
+	if err := m.with(use); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
 func (m *machine) record() error {
 	m.t.Helper()
 	return m.with(func(a *Agent) error {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/durable"
 	"github.com/patchfit/patchfit/policy"
 	"github.com/patchfit/patchfit/verify"
 )
@@ -95,7 +96,7 @@ func (a *Agent) prepare(ctx context.Context, repository string) (*trust, string,
 // keep downloads the patch's file and, if it is what was decided on and this
 // host still runs what it did, puts it at path.
 func (a *Agent) keep(ctx context.Context, q *question, path string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), temporary)
+	f, err := os.CreateTemp(filepath.Dir(path), ".patchfit-*.partial")
 	if err != nil {
 		return fmt.Errorf("keeping the patch: %w", err)
 	}
@@ -107,7 +108,7 @@ func (a *Agent) keep(ctx context.Context, q *question, path string) error {
 	if _, err := a.measured(q.facts.Product); err != nil {
 		return err
 	}
-	if err := commit(f, path); err != nil {
+	if err := durable.Commit(f, path); err != nil {
 		return fmt.Errorf("keeping the patch: %w", err)
 	}
 	return nil

@@ -40,16 +40,13 @@ func TestRecord(t *testing.T) {
 func TestRecordAgain(t *testing.T) {
 	m := enrolled(t)
 	m.server.writeBase("second build")
-	err := m.with(func(a *Agent) error {
+	m.does(func(a *Agent) error {
 		r, err := a.Record(t.Context(), nil)
 		if err == nil && r.Record.Sequence != 2 {
 			t.Errorf("sequence %d, want 2", r.Record.Sequence)
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	now, err := Measure(m.server.basePath())
 	if err != nil {
 		t.Fatal(err)
@@ -176,9 +173,7 @@ func TestRecordTwoBasesInOrder(t *testing.T) {
 		{{id, second}, {id, m.server.basePath()}},
 		{{id, m.server.basePath()}, {id, second}, {id, second}},
 	} {
-		if err := m.with(func(a *Agent) error { _, err := a.Record(t.Context(), bases); return err }); err != nil {
-			t.Fatal(err)
-		}
+		m.does(func(a *Agent) error { _, err := a.Record(t.Context(), bases); return err })
 	}
 	if diff := cmp.Diff(m.server.records[1].Running, m.server.records[2].Running); diff != "" || len(m.server.records[1].Running) != 2 {
 		t.Errorf("the order of the command line shows: %s", diff)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/durable"
 	"github.com/patchfit/patchfit/internal/strictjson"
 	"github.com/patchfit/patchfit/policy"
 	"github.com/patchfit/patchfit/registry/api"
@@ -91,7 +92,9 @@ type state struct {
 }
 
 // openState locks an existing state directory.
-func openState(ctx context.Context, dir string) (*state, error) { return openSynced(ctx, dir, syncDir) }
+func openState(ctx context.Context, dir string) (*state, error) {
+	return openSynced(ctx, dir, durable.SyncDir)
+}
 
 // openSynced is openState. An agent that was killed may have renamed a file and
 // not synced the directory: what is read from here on is made durable first, so
@@ -239,47 +242,10 @@ func readJSON(dir, name string, v any) error {
 func (s *state) write(name string, v any) error {
 	b, err := strictjson.Canonical(v)
 	if err == nil {
-		err = replace(filepath.Join(s.dir, name), append(b, '\n'))
+		err = durable.Replace(filepath.Join(s.dir, name), append(b, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the agent's state: %w", err)
 	}
 	return nil
-}
-
-// replace puts b at path, durably: a crash leaves the old file or the new one.
-func replace(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), temporary)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already once it was renamed
-	if _, err := f.Write(b); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	return commit(f, path)
-}
-
-// temporary is the pattern of names of files that are not finished.
-const temporary = ".patchfit-*.partial"
-
-// commit makes f durable and puts it at path, in the same directory. The
-// rename is the point of no return.
-func commit(f *os.File, path string) error {
-	err := f.Sync()
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -14,10 +14,7 @@ import (
 
 func (m *machine) policyVersion() (version int64) {
 	m.t.Helper()
-	err := m.with(func(a *Agent) error { version = a.pinned.Version; return nil })
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	m.does(func(a *Agent) error { version = a.pinned.Version; return nil })
 	return version
 }
 
@@ -155,12 +152,9 @@ func TestRevocationsOfALiarAreNotRemembered(t *testing.T) {
 	pull("from the honest server after it")
 
 	// As an agent left it that remembered what the server said.
-	err := m.with(func(a *Agent) error {
+	m.does(func(a *Agent) error {
 		return a.state.write(revocationsFile, seenRevocations{stateVersion, []productRevocations{{m.server.product.ID, 1000, honest}}})
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	pull("with a count of 1000 remembered")
 
 	m.server.revocations = [][]byte{[]byte("{}"), []byte("[]")}
@@ -185,16 +179,13 @@ func TestJunkRevocationsAreNotRemembered(t *testing.T) {
 
 func (m *machine) remembered() (all []productRevocations) {
 	m.t.Helper()
-	err := m.with(func(a *Agent) error {
+	m.does(func(a *Agent) error {
 		seen, err := a.state.readRevocations()
 		if err == nil {
 			all = seen.Products
 		}
 		return err
 	})
-	if err != nil {
-		m.t.Fatal(err)
-	}
 	return all
 }
 
@@ -253,13 +244,10 @@ func TestChangedStateIsRefused(t *testing.T) {
 // The last record is this host's own, or the state was changed.
 func TestRecordOfAnotherHostIsRefused(t *testing.T) {
 	m := enrolled(t)
-	err := m.with(func(a *Agent) error {
+	m.does(func(a *Agent) error {
 		forged := *a.last
 		forged.Envelope = m.server.authority.RecordEnvelope(m.server.world)
 		return a.state.write(recordFile, &forged)
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	m.refused(verify.BadSignature)
 }

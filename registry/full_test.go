@@ -10,29 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/machinetest"
 	"github.com/patchfit/patchfit/ledger"
 )
-
-// smallDisk mounts a disk of 4 MiB, or leaves the test out.
-func smallDisk(t *testing.T, options string) string {
-	t.Helper()
-	if os.Getuid() != 0 && os.Getenv("CI") == "" {
-		t.Skip("LEFT OUT: a disk of 4 MiB is mounted by root only; run it as root, or in a container")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"+options); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("mounting a small disk: %v", err)
-		}
-		t.Skipf("LEFT OUT: a disk of 4 MiB cannot be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Errorf("unmounting: %v", err)
-		}
-	})
-	return dir
-}
 
 // leave fills a disk until so many bytes are free.
 func leave(t *testing.T, dir string, free int64) {
@@ -61,7 +41,7 @@ func leave(t *testing.T, dir string, free int64) {
 // host may have.
 func onSmallDisk(t *testing.T, options string) (*server, *world) {
 	t.Helper()
-	dir := smallDisk(t, options)
+	dir := machinetest.SmallDisk(t, options)
 	s := newServer(t)
 	s.root = dir
 	s.start()

@@ -17,6 +17,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/machinetest"
 	"github.com/patchfit/patchfit/verify"
 	"github.com/patchfit/patchfit/verify/verifytest"
 )
@@ -97,30 +98,12 @@ func TestConformanceCasesAreNotOurs(t *testing.T) {
 	}
 }
 
-// conformanceCases finds the suite's data in $PATCHFIT_TESTDATA or beside the
-// repository. A clone without it tests everything else, and says so.
-func conformanceCases(t *testing.T) []conformanceCase {
+func conformanceCases(t *testing.T) (cases []conformanceCase) {
 	t.Helper()
-	data := os.Getenv("PATCHFIT_TESTDATA")
-	if data == "" {
-		data = filepath.Join("..", "..", "shared", "testdata")
-	}
-	suite := filepath.Join(data, "sigstore-conformance")
-	entries, err := os.ReadDir(filepath.Join(suite, "bundle-verify"))
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skipf("LEFT OUT: the Sigstore conformance suite is not at %s; set PATCHFIT_TESTDATA to the folder that holds sigstore-conformance", suite)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var cases []conformanceCase
-	for _, e := range entries {
-		if e.IsDir() {
-			cases = append(cases, conformanceCase{e.Name(), filepath.Join(suite, "bundle-verify", e.Name()), suite, strings.HasSuffix(e.Name(), "_fail")})
-		}
-	}
-	if len(cases) < 70 {
-		t.Fatalf("only %d cases in %s, want the 70 of the suite", len(cases), suite)
+	suite, dirs := machinetest.Conformance(t, "..")
+	for _, dir := range dirs {
+		name := filepath.Base(dir)
+		cases = append(cases, conformanceCase{name, dir, suite, strings.HasSuffix(name, "_fail")})
 	}
 	return cases
 }

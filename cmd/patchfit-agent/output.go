@@ -232,7 +232,7 @@ type pulledJSON struct {
 
 func (p *program) printPulled(x *host.Pulled) error {
 	if p.format == "text" {
-		p.printChecks(p.err, apiChecks(x.Checks))
+		p.printChecks(p.err, api.Checks(x.Checks))
 	}
 	v := pulledJSON{
 		schemaVersion, x.Product, x.Repository, x.Digest, x.File, x.Size, x.Path,
@@ -261,20 +261,6 @@ func (p *program) printDenied(err error) {
 	}
 }
 
-func apiChecks(all []policy.Check) []api.Check {
-	list := make([]api.Check, len(all))
-	for i, c := range all {
-		list[i] = api.Check{Rule: c.Rule, Criterion: c.Criterion, Passed: c.Passed}
-		for _, f := range c.Findings {
-			list[i].Findings = append(list[i].Findings, api.Finding{Reason: string(f.Reason), Want: f.Want, Got: f.Got, Evidence: f.Evidence, Remedy: f.Remedy})
-		}
-		for _, f := range c.Warnings {
-			list[i].Warnings = append(list[i].Warnings, api.Finding{Reason: string(f.Reason), Want: f.Want, Got: f.Got, Evidence: f.Evidence, Remedy: f.Remedy})
-		}
-	}
-	return list
-}
-
 func (p *program) printChecks(w io.Writer, checks []api.Check) {
 	m := term.Marks(w)
 	for _, c := range checks {
@@ -296,7 +282,7 @@ func (p *program) printWhy(ref host.Reference, x *host.Explanation) error {
 		Server        *api.Why    `json:"server"`
 		Checks        []api.Check `json:"checks"` // this host's own
 		Refusal       string      `json:"refusal,omitzero"`
-	}{schemaVersion, ref.String(), x.Server.Allow && x.Denied == nil, x.Server, apiChecks(x.Checks), ""}
+	}{schemaVersion, ref.String(), x.Server.Allow && x.Denied == nil, x.Server, api.Checks(x.Checks), ""}
 	if x.Denied != nil {
 		v.Refusal = x.Denied.Error()
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/trust"
 	"github.com/patchfit/patchfit/internal/config"
+	"github.com/patchfit/patchfit/internal/machinetest"
 )
 
 //go:generate go test -run ^TestGolden -update .
@@ -170,21 +170,6 @@ func (s *site) as(t *testing.T, role string) {
 	ok(t, "login", s.url, "--principal", string(id), "--key", role+".pem", "--roots", string(s.roots))
 }
 
-// tools skips a test where the machine cannot run it, loudly; in CI it fails,
-// because there nothing may be skipped.
-func tools(t *testing.T, names ...string) {
-	t.Helper()
-	for _, name := range names {
-		if _, err := exec.LookPath(name); err == nil {
-			continue
-		}
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s is not installed; scripts/setup installs it", name)
-		}
-		t.Skipf("NOT TESTED: %s is not installed; scripts/setup installs it", name)
-	}
-}
-
 const greetSource = `enum mood { CALM, LOUD };
 struct { enum mood a, b; int n; } state;
 int greet(void) { return ++state.n; }
@@ -195,7 +180,7 @@ const patchSource = "int greet(void) { return 7; }\n"
 // builds captures two bases that differ in one flag, and a patch for the first.
 func builds(t *testing.T) {
 	t.Helper()
-	tools(t, "gcc", "strace")
+	machinetest.Tools(t, "gcc", "strace")
 	for path, content := range map[string]string{"src/greet.c": greetSource, "src/patch.c": patchSource} {
 		if err := os.MkdirAll("src", 0o755); err != nil {
 			t.Fatal(err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/verifying"
 	"github.com/patchfit/patchfit/internal/exit"
+	"github.com/patchfit/patchfit/internal/machinetest"
 )
 
 // The identity the suite's bundles are signed by, unless the case says another.
@@ -26,7 +26,8 @@ const (
 func TestSigstoreConformance(t *testing.T) {
 	home(t)
 	versions := map[int]int{}
-	for _, dir := range conformanceDirs(t) {
+	_, dirs := machinetest.Conformance(t, filepath.Join(packageDir, "..", ".."))
+	for _, dir := range dirs {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			args := caseFlags(dir)
 			artifact := either(dir, "artifact", filepath.Join(filepath.Dir(dir), "a.txt"))
@@ -63,7 +64,8 @@ func TestSigstoreConformance(t *testing.T) {
 func TestVerifyAnotherIdentity(t *testing.T) {
 	home(t)
 	ok(t, "keygen", "-o", "key.pem")
-	for _, dir := range conformanceDirs(t) {
+	_, dirs := machinetest.Conformance(t, filepath.Join(packageDir, "..", ".."))
+	for _, dir := range dirs {
 		name := filepath.Base(dir)
 		if name != "happy-path-v0.3" && name != "happy-path-intoto-in-dsse-v3" && name != "rekor2-happy-path" && name != "rekor2-dsse-happy-path" {
 			continue
@@ -102,31 +104,4 @@ func either(dir, name, otherwise string) string {
 		return own
 	}
 	return otherwise
-}
-
-// conformanceDirs finds the suite's data in $PATCHFIT_TESTDATA or beside the
-// repository. A clone without it tests everything else, and says so.
-func conformanceDirs(t *testing.T) (dirs []string) {
-	t.Helper()
-	data := os.Getenv("PATCHFIT_TESTDATA")
-	if data == "" {
-		data = filepath.Join(packageDir, "..", "..", "..", "shared", "testdata")
-	}
-	cases := filepath.Join(data, "sigstore-conformance", "bundle-verify")
-	entries, err := os.ReadDir(cases)
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skipf("LEFT OUT: the Sigstore conformance suite is not at %s; set PATCHFIT_TESTDATA to the folder that holds sigstore-conformance", filepath.Dir(cases))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		if e.IsDir() {
-			dirs = append(dirs, filepath.Join(cases, e.Name()))
-		}
-	}
-	if len(dirs) < 70 {
-		t.Fatalf("only %d cases in %s, want the 70 of the suite", len(dirs), cases)
-	}
-	return dirs
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patchfit/patchfit/internal/durable"
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/keyfile"
 	"github.com/patchfit/patchfit/internal/serverconfig"
@@ -55,7 +56,7 @@ func initialise(ctx context.Context, configPath string, c *serverconfig.Config, 
 	if _, err := os.Lstat(configPath); err == nil {
 		return "", exit.Hint(fmt.Errorf("%s exists already", configPath), "start with it: patchfitd serve --config "+configPath)
 	}
-	if err := absolute(&c.Data, &c.TLS.Certificate, &c.TLS.Key, &c.SitePolicy, &c.Witnesses); err != nil {
+	if err := c.Absolute(); err != nil {
 		return "", err
 	}
 	if err := c.Check(); err != nil {
@@ -92,27 +93,12 @@ func handOver(token, file string, stdout, stderr io.Writer) error {
 	return err
 }
 
-// absolute makes the paths that are set independent of where init was run.
-func absolute(paths ...*string) error {
-	for _, p := range paths {
-		if *p == "" {
-			continue
-		}
-		abs, err := filepath.Abs(*p)
-		if err != nil {
-			return err
-		}
-		*p = abs
-	}
-	return nil
-}
-
 // emptyDir makes dir, durably, and refuses one that holds something.
 func emptyDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the data directory: %w", err)
 	}
-	if err := keyfile.SyncDir(filepath.Dir(dir)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(dir)); err != nil {
 		return fmt.Errorf("making the data directory durable: %w", err)
 	}
 	entries, err := os.ReadDir(dir)

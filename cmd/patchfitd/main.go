@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -48,20 +49,29 @@ func newRoot() *cobra.Command {
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			return exit.BadUsage(fmt.Errorf("patchfitd has no command %q", args[0]), "one of: init, serve, doctor, gc, scrub, reindex, log, admin-token, renew-timestamps")
-		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return exit.BadUsage(err, "see: "+cmd.CommandPath()+" --help")
 	})
 	config := root.PersistentFlags().String("config", "/etc/patchfit/patchfitd.yaml", "configuration file")
-	root.AddCommand(initCommand(config), serveCommand(config), gcCommand(config), scrubCommand(config), doctorCommand(), reindexCommand(config), logCommand(config), adminTokenCommand(config), renewCommand(config))
-	return root
+	return group(root, initCommand(config), serveCommand(config), doctorCommand(), gcCommand(config), scrubCommand(config), reindexCommand(config), logCommand(config), adminTokenCommand(config), renewCommand(config))
+}
+
+// group makes cmd one that only has commands below it.
+func group(cmd *cobra.Command, below ...*cobra.Command) *cobra.Command {
+	var names []string
+	for _, c := range below {
+		names = append(names, c.Name())
+	}
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		return exit.BadUsage(fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0]), "one of: "+strings.Join(names, ", "))
+	}
+	cmd.AddCommand(below...)
+	return cmd
 }
 
 // none refuses arguments.

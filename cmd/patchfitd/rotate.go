@@ -20,23 +20,14 @@ import (
 
 // logCommand has what is done to the log as a whole.
 func logCommand(config *string) *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "log",
 		Short: "prepare the next log, freeze the one there is, or move it",
 		Long: `A server's log can end and another, of another origin and key, take its entries:
 because the key has to change, or because the log has grown enough. The old one
 stays, frozen: evidence in it verifies as before, and it is read under
 /shards/ORIGIN. docs/log-backends.md has the whole way.`,
-		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			return exit.BadUsage(fmt.Errorf("patchfitd log has no command %q", args[0]), "one of: next, rotate, move")
-		},
-	}
-	cmd.AddCommand(nextCommand(config), rotateCommand(config), moveCommand(config))
-	return cmd
+	}, nextCommand(config), rotateCommand(config), moveCommand(config))
 }
 
 func nextCommand(config *string) *cobra.Command {

@@ -21,19 +21,10 @@ import (
 
 // scrubCommand is about stored bytes that changed.
 func scrubCommand(config *string) *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "scrub",
 		Short: "read what is stored again, and say what is damaged",
-		Args:  cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			return exit.BadUsage(fmt.Errorf("patchfitd scrub has no command %q", args[0]), "one of: status, acknowledge, run")
-		},
-	}
-	cmd.AddCommand(scrubStatusCommand(config), scrubAcknowledgeCommand(config), scrubRunCommand(config))
-	return cmd
+	}, scrubStatusCommand(config), scrubAcknowledgeCommand(config), scrubRunCommand(config))
 }
 
 func scrubStatusCommand(config *string) *cobra.Command {

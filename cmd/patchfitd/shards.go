@@ -10,8 +10,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/patchfit/patchfit/internal/durable"
 	"github.com/patchfit/patchfit/internal/exit"
-	"github.com/patchfit/patchfit/internal/keyfile"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/shards"
 	"github.com/patchfit/patchfit/ledger/tlog"
@@ -141,14 +141,7 @@ func (h *house) writeTrustedRoot() error {
 	if err != nil {
 		return fmt.Errorf("making the trusted root: %w", err)
 	}
-	path := h.path(trustedRootFile)
-	if err := os.Remove(path + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("writing the trusted root: %w", err)
-	}
-	if err := keyfile.WriteNewPublic(path+".new", b); err != nil {
-		return fmt.Errorf("writing the trusted root: %w", err)
-	}
-	if err := errors.Join(os.Rename(path+".new", path), keyfile.SyncDir(h.config.Data)); err != nil {
+	if err := durable.Replace(h.path(trustedRootFile), b, 0o644); err != nil {
 		return fmt.Errorf("writing the trusted root: %w", err)
 	}
 	return nil

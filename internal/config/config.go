@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/durable"
 	"github.com/patchfit/patchfit/internal/keyfile"
 	"github.com/patchfit/patchfit/internal/strictjson"
 	"github.com/patchfit/patchfit/registry/api"
@@ -98,26 +99,10 @@ func (c *Config) Save(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the configuration directory: %w", err)
 	}
-	if err := replace(filepath.Join(dir, fileName), append(b, '\n')); err != nil {
+	if err := durable.Replace(filepath.Join(dir, fileName), append(b, '\n'), 0o600); err != nil {
 		return fmt.Errorf("writing the configuration: %w", err)
 	}
 	return nil
-}
-
-func replace(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".config-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return keyfile.SyncDir(filepath.Dir(path))
 }
 
 // Set remembers s, in the place of what was known of the same address.

@@ -22,8 +22,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
+
+	"github.com/patchfit/patchfit/internal/durable"
 )
 
 // maxFile is the longest key file that is read, in bytes.
@@ -191,31 +192,8 @@ func WriteNew(path string, data []byte) error { return writeNew(path, data, 0o60
 func WriteNewPublic(path string, data []byte) error { return writeNew(path, data, 0o644) }
 
 func writeNew(path string, data []byte, mode fs.FileMode) error {
-	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, ".new-*") // mode 0600
-	if err != nil {
+	if err := durable.WriteNew(path, data, mode); err != nil {
 		return fmt.Errorf("making %s: %w", path, err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(data)
-	if err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	// Link, unlike rename, does not replace what is there.
-	if err := os.Link(tmp.Name(), path); err != nil {
-		return fmt.Errorf("making %s: %w", path, err)
-	}
-	if err := SyncDir(dir); err != nil {
-		return fmt.Errorf("making %s durable: %w", path, err)
 	}
 	return nil
-}
-
-// SyncDir makes the names in dir durable.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

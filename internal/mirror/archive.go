@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/durable"
 )
 
 // An archive is a layout in one tar file, read where it lies.
@@ -112,13 +113,10 @@ func pack(f files, blobs []attest.Digest, path string) error {
 			return errors.Join(err, out.Close())
 		}
 	}
-	if err := errors.Join(w.Close(), out.Chmod(0o644), out.Sync(), out.Close()); err != nil {
-		return err
+	if err := errors.Join(w.Close(), out.Chmod(0o644)); err != nil {
+		return errors.Join(err, out.Close())
 	}
-	if err := os.Rename(out.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return durable.Commit(out, path)
 }
 
 func packFile(w *tar.Writer, f files, name string) error {
@@ -135,14 +133,6 @@ func packFile(w *tar.Writer, f files, name string) error {
 		return fmt.Errorf("packing %s: %w", name, err)
 	}
 	return nil
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func (a *archive) held() (map[attest.Digest]int64, error) {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/durable"
 )
 
 // ingestDir holds what is being fetched: half blobs, by digest, and the lock.
@@ -98,7 +99,7 @@ func (in *ingest) write(name string, b []byte) error {
 	if err := in.root.Rename(temporary, name); err != nil {
 		return err
 	}
-	return syncDir(filepath.Join(in.path, filepath.Dir(name)))
+	return durable.SyncDir(filepath.Join(in.path, filepath.Dir(name)))
 }
 
 // has reports whether a blob is in its place. What is there is hashed, once in
@@ -162,7 +163,7 @@ func (in *ingest) fetch(ctx context.Context, d Descriptor, open fetcher, progres
 		return total, err
 	}
 	in.sure[d.Digest] = true
-	return total, syncDir(filepath.Join(in.path, blobsDir))
+	return total, durable.SyncDir(filepath.Join(in.path, blobsDir))
 }
 
 func (in *ingest) fetchOnce(ctx context.Context, partial string, d Descriptor, open fetcher, progress func(int64)) (continued bool, came int64, err error) {

@@ -11,15 +11,7 @@ import (
 // effect with the server's record of it.
 func (p *Publisher) Channel(ctx context.Context, c attest.Channel) (*Statement, *api.ChannelTaken, error) {
 	c.Product = p.config.Product
-	payload, err := attest.NewStatement(attest.TypeChannel, []attest.Subject{{Digest: attest.ChannelID(c.Product, c.Name)}}, &c)
-	if err != nil {
-		return nil, nil, err
-	}
-	bundle, err := p.bundle(ctx, payload, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	s, err := describe(bundle)
+	bundle, s, err := p.alone(ctx, attest.TypeChannel, attest.ChannelID(c.Product, c.Name), &c)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/durable"
 )
 
 // drafts are statements on their way to one server: signed, or logged, and
@@ -104,25 +105,5 @@ func (d drafts) write(path string, b []byte) error {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(d.dir, ".draft-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(d.dir)
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.WriteNew(path, b, 0o600)
 }

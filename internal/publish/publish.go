@@ -199,11 +199,9 @@ func (p *Publisher) bundle(ctx context.Context, payload []byte, subject *ocispec
 	return bundle, p.drafts.keep(payload, p.key, bundle)
 }
 
-// Revoke makes a revocation and sends it. It takes effect with the server's
-// record of it.
-func (p *Publisher) Revoke(ctx context.Context, r attest.Revocation) (*Statement, *api.Revoked, error) {
-	r.Product = p.config.Product
-	payload, err := attest.NewStatement(attest.TypeRevocation, []attest.Subject{{Digest: r.Digest}}, &r)
+// alone makes a statement that is attached to no manifest.
+func (p *Publisher) alone(ctx context.Context, typ string, subject attest.Digest, predicate any) ([]byte, *Statement, error) {
+	payload, err := attest.NewStatement(typ, []attest.Subject{{Digest: subject}}, predicate)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -212,6 +210,14 @@ func (p *Publisher) Revoke(ctx context.Context, r attest.Revocation) (*Statement
 		return nil, nil, err
 	}
 	s, err := describe(bundle)
+	return bundle, s, err
+}
+
+// Revoke makes a revocation and sends it. It takes effect with the server's
+// record of it.
+func (p *Publisher) Revoke(ctx context.Context, r attest.Revocation) (*Statement, *api.Revoked, error) {
+	r.Product = p.config.Product
+	bundle, s, err := p.alone(ctx, attest.TypeRevocation, r.Digest, &r)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -13,19 +13,8 @@ const header = "# Written by patchfitd init. The sample patchfitd.yaml explains 
 // Write checks c and writes it to a new file that [Load] reads as c. Relative
 // paths are made absolute, in c too. It never replaces a file.
 func (c *Config) Write(path string) error {
-	files := []*string{&c.Data, &c.TLS.Certificate, &c.TLS.Key, &c.SitePolicy, &c.Witnesses, &c.Metrics.TokenFile}
-	for _, p := range c.files() {
-		files = append(files, p)
-	}
-	for _, p := range files {
-		if *p == "" {
-			continue
-		}
-		abs, err := filepath.Abs(*p)
-		if err != nil {
-			return fmt.Errorf("writing the configuration: %w", err)
-		}
-		*p = abs
+	if err := c.Absolute(); err != nil {
+		return fmt.Errorf("writing the configuration: %w", err)
 	}
 	if err := c.Check(); err != nil {
 		return err
@@ -36,6 +25,25 @@ func (c *Config) Write(path string) error {
 	}
 	if err := writeNew(path, append([]byte(header), b...)); err != nil {
 		return fmt.Errorf("writing the configuration: %w", err)
+	}
+	return nil
+}
+
+// Absolute makes the paths that are set independent of where they were said.
+func (c *Config) Absolute() error {
+	files := []*string{&c.Data, &c.TLS.Certificate, &c.TLS.Key, &c.SitePolicy, &c.Witnesses, &c.Metrics.TokenFile}
+	for _, p := range c.files() {
+		files = append(files, p)
+	}
+	for _, p := range files {
+		if *p == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return err
+		}
+		*p = abs
 	}
 	return nil
 }

@@ -94,17 +94,9 @@ func (p *projection) hostRecord(b *ledger.HostRecorded) error {
 	if err != nil {
 		return err
 	}
-	e, err := attest.ParseEnvelope(raw, attest.PayloadType)
+	record, err := attest.ClaimedHostRecord(raw)
 	if err != nil {
 		return err
-	}
-	s, err := attest.ParseStatement(e.Payload)
-	if err != nil {
-		return err
-	}
-	record, ok := s.Predicate.(*attest.HostRecord)
-	if !ok {
-		return errors.New("a host record that is a statement of type " + s.Type)
 	}
 	for i, r := range record.Running {
 		m := r.Measurement

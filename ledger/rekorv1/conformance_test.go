@@ -10,6 +10,7 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/root"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/machinetest"
 	"github.com/patchfit/patchfit/ledger/rekorv1"
 )
 
@@ -68,7 +69,8 @@ var conforming = map[string]rekorv1.Reason{
 // than the one it is about.
 func TestSigstoreConformance(t *testing.T) {
 	seen := 0
-	for _, dir := range conformanceDirs(t) {
+	_, dirs := machinetest.Conformance(t, filepath.Join("..", ".."))
+	for _, dir := range dirs {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			want, isV1 := conforming[filepath.Base(dir)]
 			e, err := runCase(t, dir)
@@ -136,28 +138,4 @@ func either(dir, other, name string) string {
 		return own
 	}
 	return filepath.Join(other, name)
-}
-
-// conformanceDirs finds the suite's data in $PATCHFIT_TESTDATA or beside the
-// repository. A clone without it tests everything else, and says so.
-func conformanceDirs(t *testing.T) (dirs []string) {
-	t.Helper()
-	data := os.Getenv("PATCHFIT_TESTDATA")
-	if data == "" {
-		data = filepath.Join("..", "..", "..", "shared", "testdata")
-	}
-	cases := filepath.Join(data, "sigstore-conformance", "bundle-verify")
-	entries, err := os.ReadDir(cases)
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skipf("LEFT OUT: the Sigstore conformance suite is not at %s; set PATCHFIT_TESTDATA to the folder that holds sigstore-conformance", filepath.Dir(cases))
-	}
-	for _, e := range must(t, entries, err) {
-		if e.IsDir() {
-			dirs = append(dirs, filepath.Join(cases, e.Name()))
-		}
-	}
-	if len(dirs) < 70 {
-		t.Fatalf("only %d cases in %s, want the 70 of the suite", len(dirs), cases)
-	}
-	return dirs
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/durable"
 	"github.com/patchfit/patchfit/internal/fileid"
 )
 
@@ -214,11 +215,7 @@ func fdatasync(f *os.File) error {
 }
 
 func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("syncing a directory: %w", err)
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return fmt.Errorf("syncing a directory: %w", err)
 	}
 	return nil

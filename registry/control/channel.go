@@ -13,13 +13,9 @@ import (
 // takeChannel takes the next version of a channel. It takes effect with its
 // record.
 func (c *call) takeChannel() (answer, error) {
-	raw, err := c.raw(api.MaxBundle)
+	raw, v, err := c.sent()
 	if err != nil {
 		return nil, err
-	}
-	v := c.s.State.Verifier()
-	if v == nil {
-		return nil, notFound("no product, because there is no trust policy yet")
 	}
 	e, err := v.Channel(raw)
 	if err != nil {

@@ -2,7 +2,6 @@ package control
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -182,13 +181,9 @@ func (c *call) offer(m *state.Manifest, f *policy.Facts) api.Offer {
 
 // revoke takes a revocation. It takes effect with its record.
 func (c *call) revoke() (answer, error) {
-	raw, err := c.raw(api.MaxBundle)
+	raw, v, err := c.sent()
 	if err != nil {
 		return nil, err
-	}
-	v := c.s.State.Verifier()
-	if v == nil {
-		return nil, notFound("no product, because there is no trust policy yet")
 	}
 	e, err := v.Revocation(raw)
 	if err != nil {
@@ -209,13 +204,23 @@ func (c *call) revoke() (answer, error) {
 		return nil, notFound("no product %.100q", product)
 	}
 	if !c.s.State.Trust().Trusted(product, attest.RoleRevocation, e) {
-		return nil, refused(&verify.Refusal{
-			Reason: verify.UntrustedSigner, Remedy: verify.UntrustedSigner.Remedy(),
-			Fact: fmt.Sprintf("key %s has no role revocation in product %s", e.Signer(), product),
-		})
+		return nil, refusal(verify.UntrustedSigner, "", "key %s has no role revocation in product %s", e.Signer(), product)
 	}
 	sequence, err := c.journalRevocation(repository, e, raw)
 	return answered(api.Revoked{SchemaVersion: api.SchemaVersion, Sequence: sequence, Payload: e.Payload()}, err)
+}
+
+// sent returns the bundle that was sent, and who can verify it.
+func (c *call) sent() ([]byte, *verify.Verifier, error) {
+	raw, err := c.raw(api.MaxBundle)
+	if err != nil {
+		return nil, nil, err
+	}
+	v := c.s.State.Verifier()
+	if v == nil {
+		return nil, nil, notFound("no product, because there is no trust policy yet")
+	}
+	return raw, v, nil
 }
 
 // refusedTo tells a refusal to those who could send a good revocation; whoever
@@ -301,25 +306,10 @@ func (c *call) why() (answer, error) {
 
 func explain(h *state.Host, q map[string]string, d attest.Digest, view state.View) api.Why {
 	decision := policy.Decide(view.Facts)
-	v := api.Why{
+	return api.Why{
 		SchemaVersion: api.SchemaVersion, Host: h.ID, Product: view.Facts.Product,
 		Repository: q["repository"], Reference: q["reference"], Digest: d,
 		Allow: decision.Allow, Basis: decision.Basis, Policy: view.Policy, Record: view.Record, Epoch: view.Epoch,
-		Checks: []api.Check{},
+		Checks: api.Checks(policy.Explain(view.Facts)),
 	}
-	for _, check := range policy.Explain(view.Facts) {
-		out := api.Check{Rule: check.Rule, Criterion: check.Criterion, Passed: check.Passed, Findings: []api.Finding{}}
-		for _, f := range check.Findings {
-			out.Findings = append(out.Findings, found(f))
-		}
-		for _, f := range check.Warnings {
-			out.Warnings = append(out.Warnings, found(f))
-		}
-		v.Checks = append(v.Checks, out)
-	}
-	return v
-}
-
-func found(f policy.Finding) api.Finding {
-	return api.Finding{Reason: string(f.Reason), Want: f.Want, Got: f.Got, Evidence: f.Evidence, Remedy: f.Remedy}
 }

@@ -139,15 +139,7 @@ func (c *call) record() (answer, error) {
 // claimedNonce returns the challenge a record says it answers; "" where there
 // is none to read. Nothing is verified yet.
 func claimedNonce(envelope []byte) string {
-	e, err := attest.ParseEnvelope(envelope, attest.PayloadType)
-	if err != nil {
-		return ""
-	}
-	s, err := attest.ParseStatement(e.Payload)
-	if err != nil {
-		return ""
-	}
-	if r, ok := s.Predicate.(*attest.HostRecord); ok {
+	if r, err := attest.ClaimedHostRecord(envelope); err == nil {
 		return r.Nonce
 	}
 	return ""

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/durable"
 	"github.com/patchfit/patchfit/internal/strictjson"
 )
 
@@ -41,7 +42,7 @@ func Acknowledge(dir string, d attest.Digest, why string) error {
 		if err != nil {
 			return err
 		}
-		if err := replace(acknowledgements(dir), d.Hex(), b); err != nil {
+		if err := durable.Replace(filepath.Join(acknowledgements(dir), d.Hex()), b, 0o600); err != nil {
 			return fmt.Errorf("acknowledging: %w", err)
 		}
 		return nil

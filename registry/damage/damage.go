@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/durable"
 )
 
 // A Kind says what the bytes are.
@@ -146,7 +147,7 @@ func (b *Book) putAside(raw []byte, cause error) error {
 
 func (b *Book) copyAside(raw []byte) (attest.Digest, error) {
 	d := attest.DigestOf(raw)
-	return d, replace(b.dir, aside(d), raw)
+	return d, durable.Replace(filepath.Join(b.dir, aside(d)), raw, 0o600)
 }
 
 func aside(d attest.Digest) string { return "unreadable-" + d.Hex() }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/durable"
 	"github.com/patchfit/patchfit/internal/strictjson"
 )
 
@@ -75,26 +76,5 @@ func (n *notes) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return replace(dir, bookName, b)
-}
-
-// replace makes b the content of a file, whole and durable or not at all.
-func replace(dir, name string, b []byte) error {
-	tmp, err := os.CreateTemp(dir, ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // gone already once it was renamed
-	_, err = tmp.Write(b)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), filepath.Join(dir, name)); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.Replace(filepath.Join(dir, bookName), b, 0o600)
 }

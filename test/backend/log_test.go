@@ -16,6 +16,7 @@ import (
 	rekorverify "github.com/sigstore/rekor-tiles/v2/pkg/verify"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/daemontest"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/backend"
 	"github.com/patchfit/patchfit/ledger/tlog"
@@ -133,7 +134,7 @@ func within(t *testing.T, d time.Duration, l *tlog.Log, req *pb.HashedRekordRequ
 // TestAwayAndBack takes the database, and then the bucket, from a running log:
 // nothing is acknowledged meanwhile, everything is there and goes on after it.
 func TestAwayAndBack(t *testing.T) {
-	for name, d := range map[string]*daemon{"database": &databaseServer, "bucket": &bucketServer} {
+	for name, d := range map[string]*daemontest.Daemon{"database": databaseServer, "bucket": bucketServer} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			l := p.mustOpen()
@@ -143,14 +144,14 @@ func TestAwayAndBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d.stop()
+			d.Stop()
 			req := s.Leaf(t, "meanwhile")
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			if e, _, err := l.Add(ctx, req); err == nil {
 				t.Errorf("entry %d was acknowledged", e.GetLogIndex())
 			}
 			cancel()
-			if err := d.start(); err != nil {
+			if err := d.Start(); err != nil {
 				t.Fatal(err)
 			}
 			if at := within(t, time.Minute, l, req); at != 1 {

@@ -112,7 +112,7 @@ func TestServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	write("patchfitd.yaml", string(plain)+fmt.Sprintf("log: {kind: s3+mysql, databaseFile: %s, s3: {endpoint: 'http://%s', region: %s, bucket: %s, prefix: prod, accessKeyFile: %s, secretKeyFile: %s}}\n",
-		write("db", dsn(newDatabase(t))+"\n"), bucketServer.addr, region, newBucket(t), write("access", access+"\n"), write("secret", secret+"\n")))
+		write("db", dsn(newDatabase(t))+"\n"), bucketServer.Addr, region, newBucket(t), write("access", access+"\n"), write("secret", secret+"\n")))
 	if out, err := exec.Command(program(t), "serve", "--config", config).CombinedOutput(); err == nil || !strings.Contains(string(out), "patchfitd log move") {
 		t.Errorf("serving a log that was not moved: %v\n%s", err, out)
 	}

@@ -9,19 +9,18 @@ import (
 	"database/sql"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/patchfit/patchfit/internal/daemontest"
 	"github.com/patchfit/patchfit/registry/content/s3"
 )
 
@@ -31,48 +30,7 @@ const (
 	region = "us-east-1"
 )
 
-// A daemon is a server that can be taken away and brought back.
-type daemon struct {
-	command []string
-	env     []string
-	addr    string
-	ready   func() error
-	cmd     *exec.Cmd
-	exited  chan struct{}
-}
-
-func (d *daemon) start() error {
-	d.cmd = exec.Command(d.command[0], d.command[1:]...)
-	d.cmd.Env = append(os.Environ(), d.env...)
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // tests may die of a timeout
-	if err := d.cmd.Start(); err != nil {
-		return err
-	}
-	exited := make(chan struct{})
-	d.exited = exited
-	go func(c *exec.Cmd) { _ = c.Wait(); close(exited) }(d.cmd)
-	deadline := time.After(time.Minute)
-	for {
-		err := d.ready()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-d.exited:
-			return fmt.Errorf("%s ended", d.command[0])
-		case <-deadline:
-			return fmt.Errorf("%s does not answer: %w", d.command[0], err)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-func (d *daemon) stop() {
-	_ = d.cmd.Process.Kill()
-	<-d.exited
-}
-
-var bucketServer, databaseServer daemon
+var bucketServer, databaseServer *daemontest.Daemon
 
 func TestMain(m *testing.M) {
 	runtime.LockOSThread() // the servers die with the thread that started them
@@ -94,40 +52,18 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
-	defer bucketServer.stop()
-	defer databaseServer.stop()
+	defer bucketServer.Stop()
+	defer databaseServer.Stop()
 	return m.Run()
 }
 
-func startBucket(dir string) error {
-	bin := os.Getenv("PATCHFIT_BIN")
-	if bin == "" {
-		bin = filepath.Join("..", "..", "bin")
-	}
-	bin = filepath.Join(bin, "versitygw")
-	if _, err := os.Stat(bin); err != nil {
-		return fmt.Errorf("versitygw is not built: run make bin/versitygw")
-	}
-	addr, err := freePort()
-	if err != nil {
-		return err
-	}
+func startBucket(dir string) (err error) {
 	root := filepath.Join(dir, "buckets")
 	if err := os.Mkdir(root, 0o700); err != nil {
 		return err
 	}
-	bucketServer = daemon{
-		command: []string{bin, "--port", addr, "--quiet", "posix", root}, addr: addr,
-		env: []string{"ROOT_ACCESS_KEY=" + access, "ROOT_SECRET_KEY=" + secret},
-		ready: func() error {
-			resp, err := http.Get("http://" + addr)
-			if err == nil {
-				resp.Body.Close()
-			}
-			return err
-		},
-	}
-	return bucketServer.start()
+	bucketServer, err = daemontest.Bucket(root, access, secret)
+	return err
 }
 
 func startDatabase(dir string) error {
@@ -151,18 +87,18 @@ func startDatabase(dir string) error {
 	if err := os.WriteFile(init, []byte(users), 0o600); err != nil {
 		return err
 	}
-	addr, err := freePort()
+	addr, err := daemontest.FreePort()
 	if err != nil {
 		return err
 	}
 	_, port, _ := net.SplitHostPort(addr)
-	databaseServer = daemon{
-		command: append([]string{
+	databaseServer = &daemontest.Daemon{
+		Command: append([]string{
 			server, "--no-defaults", "--datadir=" + data, "--socket=" + filepath.Join(dir, "db.sock"), "--pid-file=" + filepath.Join(dir, "db.pid"),
 			"--bind-address=127.0.0.1", "--port=" + port, "--skip-name-resolve", "--init-file=" + init, "--innodb-buffer-pool-size=32M", "--log-error=" + filepath.Join(dir, "db.log"),
 		}, user...),
-		addr: addr,
-		ready: func() error {
+		Addr: addr,
+		Ready: func() error {
 			db, err := database("")
 			if err != nil {
 				return err
@@ -171,21 +107,12 @@ func startDatabase(dir string) error {
 			return db.Ping()
 		},
 	}
-	return databaseServer.start()
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return databaseServer.Start()
 }
 
 func dsn(name string) string {
 	c := mysql.NewConfig()
-	c.User, c.Passwd, c.Net, c.Addr, c.DBName = access, secret, "tcp", databaseServer.addr, name
+	c.User, c.Passwd, c.Net, c.Addr, c.DBName = access, secret, "tcp", databaseServer.Addr, name
 	return c.FormatDSN()
 }
 
@@ -215,7 +142,7 @@ func exec1(t testing.TB, statement string) {
 // settings are how a server of ours speaks to its bucket.
 func settings(t testing.TB, bucket string) func(*awss3.Options) {
 	t.Helper()
-	f, err := s3.Config{Endpoint: "http://" + bucketServer.addr, Region: region, Bucket: bucket}.Settings(&s3.Options{Attempts: 2, Backoff: 10 * time.Millisecond})
+	f, err := s3.Config{Endpoint: "http://" + bucketServer.Addr, Region: region, Bucket: bucket}.Settings(&s3.Options{Attempts: 2, Backoff: 10 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

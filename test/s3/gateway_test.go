@@ -9,14 +9,9 @@ import (
 	"crypto/rand"
 	"flag"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/patchfit/patchfit/internal/daemontest"
 	"github.com/patchfit/patchfit/registry/content/s3"
 )
 
@@ -56,73 +52,14 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	os.Setenv("AWS_ACCESS_KEY_ID", access)
 	os.Setenv("AWS_SECRET_ACCESS_KEY", secret)
-	stop, err := serve(dir)
+	d, err := daemontest.Bucket(dir, access, secret)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer stop()
+	defer d.Stop()
+	server = "http://" + d.Addr
 	return m.Run()
-}
-
-// serve starts versitygw on a directory and waits until it answers.
-func serve(dir string) (stop func(), err error) {
-	bin := os.Getenv("PATCHFIT_BIN")
-	if bin == "" {
-		bin = filepath.Join("..", "..", "bin")
-	}
-	bin = filepath.Join(bin, "versitygw")
-	if _, err := os.Stat(bin); err != nil {
-		return nil, fmt.Errorf("versitygw is not built: run make bin/versitygw")
-	}
-	for range 5 { // the free port may be taken meanwhile
-		port, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		cmd := exec.Command(bin, "--port", port, "--quiet", "posix", dir)
-		cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+access, "ROOT_SECRET_KEY="+secret)
-		cmd.Stderr = os.Stderr
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // tests may die of a timeout
-		if err := cmd.Start(); err != nil {
-			return nil, err
-		}
-		exited := make(chan struct{})
-		go func() { _ = cmd.Wait(); close(exited) }()
-		stop := func() { _ = cmd.Process.Kill(); <-exited }
-		if answers("http://"+port, exited) {
-			server = "http://" + port
-			return stop, nil
-		}
-		stop()
-	}
-	return nil, fmt.Errorf("versitygw did not start")
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
-
-func answers(url string, exited chan struct{}) bool {
-	deadline := time.After(30 * time.Second)
-	for {
-		if resp, err := http.Get(url); err == nil {
-			resp.Body.Close()
-			return true
-		}
-		select {
-		case <-exited:
-			return false
-		case <-deadline:
-			return false
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
 
 // raw is the same server without our driver, to look behind its back.

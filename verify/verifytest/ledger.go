@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -211,13 +210,5 @@ func (a *Authority) certificate(tmpl, parent *x509.Certificate, parentKey, key *
 	if parent == nil {
 		parent = tmpl
 	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, key.Public(), parentKey)
-	if err != nil {
-		a.t.Fatalf("certificate: %v", err)
-	}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatalf("certificate: %v", err)
-	}
-	return c
+	return a.issue(tmpl, parent, parentKey, key)
 }

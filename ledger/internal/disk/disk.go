@@ -18,6 +18,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/patchfit/patchfit/internal/durable"
 )
 
 // An FS is a file system as the ledger uses one. Names are paths of the
@@ -108,14 +110,7 @@ func (OS) Rename(from, to string) error { return os.Rename(from, to) }
 func (OS) Remove(name string) error { return os.Remove(name) }
 
 // SyncDir implements [FS].
-func (OS) SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	return errors.Join(err, d.Close())
-}
+func (OS) SyncDir(dir string) error { return durable.SyncDir(dir) }
 
 // Lock implements [FS]; the lock ends with the process, however it ends.
 func (OS) Lock(name string) (io.Closer, error) {

@@ -22,6 +22,21 @@ const maxBackoff = 5 * time.Second
 // Settings returns the options of a client for the server c names, for rooms
 // that keep something else there.
 func (c Config) Settings(o *Options) (func(*s3.Options), error) {
+	p, err := c.prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	return p.settings, nil
+}
+
+// prepared is what a client for the server of a configuration is made of.
+type prepared struct {
+	o        Options
+	http     *http.Client
+	settings func(*s3.Options)
+}
+
+func (c Config) prepare(o *Options) (*prepared, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
@@ -37,11 +52,7 @@ func (c Config) Settings(o *Options) (func(*s3.Options), error) {
 	if err != nil {
 		return nil, err
 	}
-	return settings(c, creds, client, opts), nil
-}
-
-func newAPI(c Config, creds aws.CredentialsProvider, client *http.Client, o Options) *s3.Client {
-	return s3.New(s3.Options{}, settings(c, creds, client, o))
+	return &prepared{o: opts, http: client, settings: settings(c, creds, client, opts)}, nil
 }
 
 func settings(c Config, creds aws.CredentialsProvider, client *http.Client, o Options) func(*s3.Options) {

@@ -99,22 +99,11 @@ var _ storagedriver.StorageDriver = (*Driver)(nil)
 // New returns a driver on the bucket c names, which must exist and let us in,
 // and removes what uploads left behind there long ago.
 func New(ctx context.Context, c Config, o *Options) (*Driver, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
-	opts, err := o.filled()
+	p, err := c.prepare(o)
 	if err != nil {
 		return nil, err
 	}
-	creds, err := c.credentials()
-	if err != nil {
-		return nil, err
-	}
-	client, err := c.httpClient(opts.Patience)
-	if err != nil {
-		return nil, err
-	}
-	d := &Driver{api: newAPI(c, creds, client, opts), http: client, bucket: c.Bucket, o: opts}
+	d := &Driver{api: s3.New(s3.Options{}, p.settings), http: p.http, bucket: c.Bucket, o: p.o}
 	if c.Prefix != "" {
 		d.prefix = c.Prefix + "/"
 	}
@@ -122,9 +111,9 @@ func New(ctx context.Context, c Config, o *Options) (*Driver, error) {
 		d.Close()
 		return nil, err
 	}
-	if opts.StaleAfter > 0 {
-		if _, err := d.Sweep(ctx, opts.StaleAfter); err != nil {
-			opts.Log.WarnContext(ctx, "sweeping unfinished uploads", "bucket", d.bucket, "error", err)
+	if d.o.StaleAfter > 0 {
+		if _, err := d.Sweep(ctx, d.o.StaleAfter); err != nil {
+			d.o.Log.WarnContext(ctx, "sweeping unfinished uploads", "bucket", d.bucket, "error", err)
 		}
 	}
 	return d, nil

@@ -8,7 +8,7 @@ import (
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
 	"github.com/patchfit/patchfit/internal/term"
-	"github.com/patchfit/patchfit/policy"
+	"github.com/patchfit/patchfit/registry/api"
 	"github.com/patchfit/patchfit/verify"
 )
 
@@ -71,27 +71,10 @@ const (
 
 // A Fit is whether the patch fits a base, or a host by its record.
 type Fit struct {
-	To     string    `json:"to"`
-	Allow  bool      `json:"allow"`
-	Basis  string    `json:"basis,omitzero"`
-	Checks []fitRule `json:"checks"`
-}
-
-// A fitRule is a rule of the gate (docs/spec/reasons.md, Rules).
-type fitRule struct {
-	Rule      string       `json:"rule"`
-	Criterion string       `json:"criterion"`
-	Passed    bool         `json:"passed"`
-	Findings  []fitFinding `json:"findings"`
-	Warnings  []fitFinding `json:"warnings,omitzero"` // of a site rule that only warns; it passed
-}
-
-type fitFinding struct {
-	Reason   string        `json:"reason"`
-	Want     string        `json:"want"`
-	Got      string        `json:"got"`
-	Evidence attest.Digest `json:"evidence,omitzero"`
-	Remedy   string        `json:"remedy"`
+	To     string      `json:"to"`
+	Allow  bool        `json:"allow"`
+	Basis  string      `json:"basis,omitzero"`
+	Checks []api.Check `json:"checks"` // rules of the gate (docs/spec/reasons.md, Rules)
 }
 
 func criteria() []string {
@@ -103,21 +86,6 @@ func criteria() []string {
 		checkRole+": its signer has the role for it, in this product, which it names",
 		checkRevocations+": no revocation that counts names it, its key, its subject or its environment",
 	)
-}
-
-func fitRules(checks []policy.Check) []fitRule {
-	all := []fitRule{}
-	for _, c := range checks {
-		r := fitRule{Rule: c.Rule, Criterion: c.Criterion, Passed: c.Passed, Findings: []fitFinding{}}
-		for _, f := range c.Findings {
-			r.Findings = append(r.Findings, fitFinding{string(f.Reason), f.Want, f.Got, f.Evidence, f.Remedy})
-		}
-		for _, f := range c.Warnings {
-			r.Warnings = append(r.Warnings, fitFinding{string(f.Reason), f.Want, f.Got, f.Evidence, f.Remedy})
-		}
-		all = append(all, r)
-	}
-	return all
 }
 
 func verifyText(w io.Writer, m term.Marker, v *Answer) {

@@ -13,6 +13,7 @@ import (
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/policy"
 	"github.com/patchfit/patchfit/policy/inquiry"
+	"github.com/patchfit/patchfit/registry/api"
 	"github.com/patchfit/patchfit/verify"
 )
 
@@ -72,7 +73,7 @@ func (v *flags) fit(ctx context.Context, c *Checker, s *source) (*Fit, error) {
 	}
 	decision := policy.Decide(facts)
 	f := &Fit{To: to, Allow: decision.Allow, Basis: decision.Basis}
-	f.Checks = slices.DeleteFunc(fitRules(policy.Explain(facts)), func(r fitRule) bool {
+	f.Checks = slices.DeleteFunc(api.Checks(policy.Explain(facts)), func(r api.Check) bool {
 		return slices.Contains(ofHosts, r.Rule) || v.fits.base != "" && r.Rule == "record-fresh"
 	})
 	return f, nil
@@ -154,15 +155,7 @@ func (q *fitting) host(ctx context.Context, v *flags) (*policy.Host, string, err
 // claimedHost is whom a record speaks of: the key it is signed by says whether
 // it may.
 func claimedHost(raw []byte) string {
-	e, err := attest.ParseEnvelope(raw, attest.PayloadType)
-	if err != nil {
-		return ""
-	}
-	s, err := attest.ParseStatement(e.Payload)
-	if err != nil {
-		return ""
-	}
-	if r, ok := s.Predicate.(*attest.HostRecord); ok {
+	if r, err := attest.ClaimedHostRecord(raw); err == nil {
 		return r.Host
 	}
 	return ""

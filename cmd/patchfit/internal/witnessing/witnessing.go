@@ -21,6 +21,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
+	"github.com/patchfit/patchfit/internal/durable"
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/keyfile"
 	"github.com/patchfit/patchfit/internal/pace"
@@ -92,7 +93,7 @@ func (a verbs) init(dir, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := keyfile.SyncDir(filepath.Dir(dir)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(dir)); err != nil {
 		return fmt.Errorf("making the witness's directory durable: %w", err)
 	}
 	_, key, err := load(dir)
