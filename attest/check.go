@@ -2,7 +2,6 @@ package attest
 
 import (
 	"cmp"
-	"fmt"
 	"regexp"
 	"strings"
 )
@@ -20,39 +19,16 @@ func (e *Environment) about(at spot, subjects []Subject) error {
 func (b *Base) check(at spot) error {
 	return cmp.Or(
 		at.member("product").uuid(b.Product),
-		at.member("kind").oneOf(b.Kind, BaseELFLibrary),
+		at.member("kind").oneOf(b.Kind, baseKinds()...),
 		b.File.check(at.member("file")),
 		at.member("environment").digest(b.Environment),
 		b.Target.check(at.member("target")),
-		b.checkMeasurements(at.member("measurements")),
+		checkMeasurements(at.member("measurements"), b.Kind, b.File, b.Measurements),
 	)
-}
-
-func (b *Base) checkMeasurements(at spot) error {
-	if len(b.Measurements) == 0 {
-		return at.errorf("a base without a measurement cannot be recognised")
-	}
-	if err := each(at, b.Measurements, checkMeasurement); err != nil {
-		return err
-	}
-	for i, m := range b.Measurements {
-		if m.Digest != b.File.Digest {
-			return at.index(i).member("digest").errorf("%s is not the base's file %s, which is what a mapped %s is", m.Digest, b.File.Digest, m.Kind)
-		}
-	}
-	return unique(at, b.Measurements, func(m Measurement) string { return fmt.Sprint(m) })
 }
 
 func (b *Base) about(at spot, subjects []Subject) error {
 	return cmp.Or(count(at, subjects, 2), secondIs(at, subjects, b.File.Digest, "the base's file"))
-}
-
-func checkMeasurement(at spot, m Measurement) error {
-	return cmp.Or(
-		at.member("kind").oneOf(m.Kind, MeasureELFFile),
-		at.member("digest").digest(m.Digest),
-		at.member("buildId").buildID(m.BuildID),
-	)
 }
 
 func (f File) check(at spot) error {

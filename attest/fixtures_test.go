@@ -134,6 +134,10 @@ func goodStatements(t testing.TB) []said {
 		{"host-record", attest.TypeHostRecord, []attest.Subject{s("host key", signerOf("host").public(t).ID())}, goodRecord()},
 		{"revocation", attest.TypeRevocation, []attest.Subject{s("lib/demo", digest("patch manifest"))}, goodRevocation()},
 		{"channel", attest.TypeChannel, []attest.Subject{s("lib/demo", attest.ChannelID(productID, "stable"))}, goodChannel()},
+		{"import", attest.TypeImport, []attest.Subject{s("lib/demo", digest("base manifest")), s("vmlinuz", baseFile.Digest)}, goodImport()},
+		{"import-patch", attest.TypeImport, []attest.Subject{s("lib/demo", digest("patch manifest")), s("fix.ko", patchFile.Digest)}, goodImportedPatch()},
+		{"equivalence", attest.TypeEquivalence, []attest.Subject{s("lib/demo", digest("base manifest")), s("libdemo.so.1", baseFile.Digest)}, goodEquivalence()},
+		{"equivalence-unobserved", attest.TypeEquivalence, []attest.Subject{s("lib/demo", digest("base manifest")), s("vmlinuz", baseFile.Digest)}, goodReconstruction()},
 		{"provenance", attest.TypeProvenance, []attest.Subject{s("lib/demo", digest("base manifest")), s("libdemo.so.1", baseFile.Digest)}, goodProvenance()},
 		{"unknown", "https://example.com/other/v1", []attest.Subject{s("lib/demo", digest("base manifest"))}, attest.Unknown(`{"any":"thing"}`)},
 	}

@@ -13,6 +13,8 @@ const (
 	TypeHostRecord   = prefix + "host-record/v1"
 	TypeRevocation   = prefix + "revocation/v1"
 	TypeChannel      = prefix + "channel/v1"
+	TypeImport       = prefix + "import/v1"
+	TypeEquivalence  = prefix + "environment-equivalence/v1"
 	TypeProvenance   = "https://slsa.dev/provenance/v1"  // SLSA v1.0, Provenance
 	BuildType        = prefix + "container-build/v1"     // our SLSA buildType
 	StatementType    = "https://in-toto.io/Statement/v1" // in-toto attestation spec v1, Statement
@@ -30,9 +32,19 @@ const (
 
 // Kinds of things this version knows. Other kinds are parse errors.
 const (
-	BaseELFLibrary = "elf-library" // a shared library on a host's disk
-	PatchELFTest   = "elf-test"    // delivered and verified; everything that applies refuses it
-	MeasureELFFile = "elf-file"    // sha256 and build-id of the mapped inode
+	BaseELFLibrary    = "elf-library"    // a shared library on a host's disk
+	BaseELFExecutable = "elf-executable" // an executable on a host's disk
+	BaseKernel        = "kernel"         // the kernel image as it is booted
+	BaseModule        = "kernel-module"
+
+	PatchELFTest = "elf-test"         // delivered and verified; everything that applies refuses it
+	PatchKernel  = "kernel-livepatch" // a kernel module that is a live patch; only imports have it so far
+	PatchLibpulp = "libpulp"          // a shared library with libpulp's sections; only imports have it so far
+
+	MeasureELFFile     = "elf-file"     // sha256 and build-id of the mapped inode
+	MeasureKernelNotes = "kernel-notes" // of the running kernel's notes (docs/spec/base.md)
+	MeasureKernelBTF   = "kernel-btf"   // of its type information
+	MeasureModuleNotes = "module-notes" // of a loaded module's notes
 )
 
 // A Measurement is something a running host can take of a base. All three

@@ -32,6 +32,10 @@ func schemaOf(name string) string {
 		return "revocation"
 	case attest.TypeChannel:
 		return "channel"
+	case attest.TypeImport:
+		return "import"
+	case attest.TypeEquivalence:
+		return "environment-equivalence"
 	case attest.TypeProvenance:
 		return "provenance"
 	case "environment", "statement", "envelope", "bundle", "trust-policy":
@@ -89,6 +93,9 @@ func TestSchemasAgreeWithParsers(t *testing.T) {
 		{"host-record", committed(t, "statement-host-record-good"), "/predicate"},
 		{"revocation", committed(t, "statement-revocation-good"), "/predicate"},
 		{"channel", committed(t, "statement-channel-good"), "/predicate"},
+		{"import", committed(t, "statement-import-good"), "/predicate"},
+		{"import", committed(t, "statement-import-patch-good"), "/predicate"},
+		{"environment-equivalence", committed(t, "statement-equivalence-good"), "/predicate"},
 		{"provenance", committed(t, "statement-provenance-good"), "/predicate"},
 		{"envelope", committed(t, "envelope-good"), ""},
 		{"bundle", committed(t, "bundle-zeros-written-out"), ""},

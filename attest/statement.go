@@ -19,7 +19,8 @@ type Statement struct {
 	Subjects []Subject // at least one; what it is about first, then that thing's one file
 	Type     string    // predicate type
 	// Predicate is a *Environment, *Base, *LivePatch, *HostRecord, *Revocation,
-	// *Channel or *Provenance by Type, or an Unknown where Type is none of ours.
+	// *Channel, *Import, *Equivalence or *Provenance by Type, or an Unknown where
+	// Type is none of ours.
 	Predicate any
 }
 
@@ -172,6 +173,10 @@ func newPredicate(typ string) predicate {
 		return new(Revocation)
 	case TypeChannel:
 		return new(Channel)
+	case TypeImport:
+		return new(Import)
+	case TypeEquivalence:
+		return new(Equivalence)
 	case TypeProvenance:
 		return new(Provenance)
 	}
@@ -189,6 +194,10 @@ func (s *Statement) Product() string {
 	case *Revocation:
 		return p.Product
 	case *Channel:
+		return p.Product
+	case *Import:
+		return p.Product
+	case *Equivalence:
 		return p.Product
 	case *Provenance:
 		return p.BuildDefinition.ExternalParameters.Product

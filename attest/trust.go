@@ -84,6 +84,7 @@ const (
 	RolePatch      Role = "patch"      // livepatch/v1 and provenance of patches
 	RoleRevocation Role = "revocation" // revocation/v1
 	RoleChannel    Role = "channel"    // channel/v1
+	RoleImport     Role = "import"     // import/v1
 )
 
 // A Product is one line of bases and patches, the unit of trust, in one OCI repository.
@@ -91,7 +92,7 @@ type Product struct {
 	ID          string            `json:"id"` // UUID
 	Repository  string            `json:"repository"`
 	Authorities map[Role][]string `json:"authorities"` // names of signers, per role
-	FitBases    []string          `json:"fitBases"`    // accepted: "environment"
+	FitBases    []string          `json:"fitBases"`    // accepted, each once
 	// Channels is "required" where a patch counts only while a channel of the
 	// product offers it; "": channels are for whoever asks for one.
 	Channels string `json:"channels,omitzero"`
@@ -101,10 +102,12 @@ type Product struct {
 // channels offer.
 const ChannelsRequired = "required"
 
-// FitEnvironment is the fit basis where both provenances name the same
-// environment digest. The other bases of fit have no reader yet, and a policy
-// that names one is refused.
-const FitEnvironment = "environment"
+// The bases of fit: why a patch counts as fitting a base.
+const (
+	FitEnvironment = "environment" // both provenances name the same environment digest
+	FitEquivalent  = "equivalent"  // the base authority vouches for each difference
+	FitVendor      = "vendor"      // one vendor made both, and an importer verified that
+)
 
 // ParseTrustPolicy reads the payload of a trust policy of at most
 // [MaxTrustPolicy] bytes and checks that it is consistent. It says nothing of

@@ -136,7 +136,7 @@ func (p Product) check(at spot, signers map[string]bool) error {
 		at.member("id").uuid(p.ID),
 		checkRepository(at.member("repository"), p.Repository),
 		checkAuthorities(at.member("authorities"), p.Authorities, signers),
-		each(at.member("fitBases"), p.FitBases, func(at spot, v string) error { return at.oneOf(v, FitEnvironment) }),
+		each(at.member("fitBases"), p.FitBases, func(at spot, v string) error { return at.oneOf(v, FitEnvironment, FitEquivalent, FitVendor) }),
 		unique(at.member("fitBases"), p.FitBases, self),
 		checkChannels(at.member("channels"), p.Channels),
 	)
@@ -162,7 +162,7 @@ func checkRepository(at spot, v string) error {
 func checkAuthorities(at spot, roles map[Role][]string, signers map[string]bool) error {
 	for _, role := range slices.Sorted(maps.Keys(roles)) {
 		at := at.member(string(role))
-		if err := at.oneOf(string(role), string(RoleBuilder), string(RoleBase), string(RolePatch), string(RoleRevocation), string(RoleChannel)); err != nil {
+		if err := at.oneOf(string(role), string(RoleBuilder), string(RoleBase), string(RolePatch), string(RoleRevocation), string(RoleChannel), string(RoleImport)); err != nil {
 			return err
 		}
 		for i, name := range roles[role] {

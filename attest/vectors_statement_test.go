@@ -77,11 +77,12 @@ func predicateVectors(t *testing.T) []vector {
 	for name, e := range map[string][]edited{
 		"environment": environmentStatementEdits(), "base": baseEdits(), "livepatch": patchEdits(),
 		"host-record": recordEdits(), "revocation": revocationEdits(), "channel": channelEdits(),
+		"import": importEdits(), "import-patch": importedPatchEdits(), "equivalence": equivalenceEdits(), "equivalence-unobserved": reconstructionEdits(),
 	} {
 		good := statementBytes(t, name)
 		list = append(list, edits(t, "statement", name, good, e)...)
 		if name != "environment" { // those are vectors of kind environment
-			list = append(list, missing(t, "statement", name, good, "", "/_type", "/predicateType", "/subject", "/predicate/nothing")...)
+			list = append(list, missing(t, "statement", name, good, "", append(optionalOf(name), "/_type", "/predicateType", "/subject", "/predicate/nothing")...)...)
 		}
 	}
 	return list
@@ -103,7 +104,7 @@ func baseEdits() []edited {
 		{"product-upper-case", productID, strings.ToUpper(productID), `/predicate/product: "6F0F6C1E-7F0A-4C57-9D1B-2F6F4F1F7A10" is not a lower-case UUID`},
 		{"product-zero", productID, `00000000-0000-0000-0000-000000000000`, `/predicate/product: "00000000-0000-0000-0000-000000000000" is not a lower-case UUID`},
 		{"product-urn", productID, `urn:uuid:` + productID, `/predicate/product: "urn:uuid:6f0f6c1e-7f0a-4c57-9d1b-2f6f4f1f7a10" is not a lower-case UUID`},
-		{"kind-unknown", `"elf-library"`, `"elf-kernel"`, `/predicate/kind: "elf-kernel" is not "elf-library"`},
+		{"kind-unknown", `"elf-library"`, `"elf-kernel"`, `/predicate/kind: "elf-kernel" is not "elf-library" or "elf-executable" or "kernel" or "kernel-module"`},
 		{"file-empty", `"size":16384`, `"size":0`, "/predicate/file/size: 0 is not between 1 and 9007199254740991"},
 		{"file-size-negative", `"size":16384`, `"size":-1`, "/predicate/file/size: -1 is not between 1 and 9007199254740991"},
 		{"file-size-beyond-doubles", `"size":16384`, `"size":9007199254740993`, "/predicate/file/size: number 9007199254740993 is not exact in every reader"},
@@ -112,7 +113,13 @@ func baseEdits() []edited {
 		{"no-measurement", `[{` + build + `,"digest":"` + file + `","kind":"elf-file"}]`, `[]`, "/predicate/measurements: a base without a measurement cannot be recognised"},
 		{"measurement-twice", `{` + build + `,"digest":"` + file + `","kind":"elf-file"}`, `{` + build + `,"digest":"` + file + `","kind":"elf-file"},{` + build + `,"digest":"` + file + `","kind":"elf-file"}`, `/predicate/measurements/1: repeats element 0, "{elf-file sha256:f107a5f16cf6c8dee164f7eefaf1683b73517cc99fdf43b12c31a1891027fa5"`},
 		{"measurement-of-another-file", build + `,"digest":"` + file, build + `,"digest":"` + string(digest("other")), "/predicate/measurements/0/digest: sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa is not the base's file sha256:f107a5f16cf6c8dee164f7eefaf1683b73517cc99fdf43b12c31a1891027fa58, which is what a mapped elf-file is"},
-		{"measurement-kind-unknown", `"elf-file"`, `"kernel-notes"`, `/predicate/measurements/0/kind: "kernel-notes" is not "elf-file"`},
+		{"measurement-kind-unknown", `"elf-file"`, `"kernel-uname"`, `/predicate/measurements/0/kind: "kernel-uname" is not "elf-file" or "kernel-notes" or "kernel-btf" or "module-notes"`},
+		{"measurement-of-another-kind", `"elf-file"`, `"kernel-notes"`, `/predicate/measurements/0/kind: "kernel-notes" is nothing a host measures of a base of kind "elf-library"`},
+		{"executable", `"elf-library"`, `"elf-executable"`, accepted},
+		{"kernel-without-notes", `"elf-library","measurements":[{` + build + `,"digest":"` + file + `","kind":"elf-file"}]`,
+			`"kernel","measurements":[{` + build + `,"digest":"` + file + `","kind":"kernel-btf"}]`, `/predicate/measurements: no kernel-notes, which every host takes of a base of kind "kernel"`},
+		{"kernel", `"elf-library","measurements":[{` + build + `,"digest":"` + file + `","kind":"elf-file"}]`,
+			`"kernel","measurements":[{` + build + `,"digest":"` + string(digest("notes")) + `","kind":"kernel-notes"},{` + build + `,"digest":"` + string(digest("BTF")) + `","kind":"kernel-btf"}]`, accepted},
 		{"measurement-build-id-empty", build, `"buildId":""`, `/predicate/measurements/0/buildId: "" is not a build-id in lower-case hex`},
 		{"unknown-member", `"kind":"elf-library"`, `"kind":"elf-library","origin":"built"`, "/predicate/origin: unknown member"},
 	}
