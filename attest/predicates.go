@@ -81,7 +81,7 @@ type LivePatch struct {
 	Environment Digest   `json:"environment"`
 	File        File     `json:"file"`
 	Unsigned    Digest   `json:"unsigned"` // the file without an appended signature
-	Code        Digest   `json:"code"`     // its executable sections, in order
+	Code        Digest   `json:"code"`     // docs/spec/digests.md, code
 	Functions   []string `json:"functions"`
 	Imports     []string `json:"imports"`
 	Fixes       []string `json:"fixes"` // CVE ids

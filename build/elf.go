@@ -14,19 +14,19 @@ import (
 	"strings"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/build/object"
 )
 
 // Facts are what an ELF file says of itself, and the digests of its bytes.
 type Facts struct {
 	File      attest.File
 	Target    attest.Target
-	Soname    string        // "" where it has none
-	BuildID   string        // GNU build-id in lower-case hex; "" where it has none
-	Needed    []string      // sonames of the libraries it needs, in order
-	Functions []string      // exported functions, sorted
-	Imports   []string      // undefined symbols, sorted
-	Code      attest.Digest // of its executable sections' bytes, in order
-	Unsigned  attest.Digest // of the file without an appended signature
+	Soname    string   // "" where it has none
+	BuildID   string   // GNU build-id in lower-case hex; "" where it has none
+	Needed    []string // sonames of the libraries it needs, in order
+	Functions []string // exported functions, sorted
+	Imports   []string // undefined symbols, sorted
+	Digests   object.Digests
 }
 
 const maxELF = 1 << 30
@@ -61,15 +61,12 @@ func ParseELF(b []byte) (*Facts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not a readable ELF file: %w", err)
 	}
-	facts := &Facts{
-		File:     attest.File{Digest: attest.DigestOf(b), Size: int64(len(b))},
-		Target:   target(f.FileHeader),
-		Unsigned: attest.DigestOf(unsigned(b)),
-	}
-	if facts.BuildID, err = buildID(f); err != nil {
+	facts := &Facts{Target: target(f.FileHeader)}
+	if facts.Digests, err = object.DigestsOf(bytes.NewReader(b), int64(len(b))); err != nil {
 		return nil, err
 	}
-	if facts.Code, err = code(f); err != nil {
+	facts.File = attest.File{Digest: facts.Digests.File, Size: int64(len(b))}
+	if facts.BuildID, err = buildID(f); err != nil {
 		return nil, err
 	}
 	if err := facts.dynamic(f); err != nil {
@@ -143,22 +140,6 @@ func (f *Facts) symbols(e *elf.File) error {
 	return nil
 }
 
-// code returns the digest of the executable sections' bytes, in order.
-func code(f *elf.File) (attest.Digest, error) {
-	sum := sha256.New()
-	for _, s := range f.Sections {
-		if s.Flags&elf.SHF_EXECINSTR == 0 || s.Type == elf.SHT_NOBITS {
-			continue
-		}
-		b, err := s.Data()
-		if err != nil {
-			return "", fmt.Errorf("reading section %s: %w", s.Name, err)
-		}
-		sum.Write(b)
-	}
-	return attest.DigestFromSum(sum.Sum(nil)), nil
-}
-
 // noteGNUBuildID is the type of the note that holds a build-id.
 const noteGNUBuildID = 3
 
@@ -195,25 +176,6 @@ func findNote(b []byte, order binary.ByteOrder) []byte {
 		b = b[min(uint64(len(b)), padded+(desc+3)&^3):]
 	}
 	return nil
-}
-
-// moduleMagic ends a kernel module with an appended signature; before it come
-// the signature and 12 bytes whose last four are its size (Linux,
-// include/linux/module_signature.h).
-const moduleMagic = "~Module signature appended~\n"
-
-// unsigned returns b without an appended signature.
-func unsigned(b []byte) []byte {
-	rest, ok := bytes.CutSuffix(b, []byte(moduleMagic))
-	if !ok || len(rest) < 12 {
-		return b
-	}
-	size := uint64(binary.BigEndian.Uint32(rest[len(rest)-4:]))
-	rest = rest[:len(rest)-12]
-	if size > uint64(len(rest)) {
-		return b
-	}
-	return rest[:uint64(len(rest))-size]
 }
 
 // digestFile returns the digest of the file at path.

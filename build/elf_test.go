@@ -2,7 +2,6 @@ package build
 
 import (
 	"bytes"
-	"encoding/binary"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/build/object"
 	"github.com/patchfit/patchfit/internal/machinetest"
 )
 
@@ -48,8 +48,8 @@ func TestReadELF(t *testing.T) {
 		t.Errorf("imports (-want +got):\n%s", diff)
 	}
 	b := mustRead(t, out)
-	if f.File != (attest.File{Digest: attest.DigestOf(b), Size: int64(len(b))}) || f.Unsigned != f.File.Digest {
-		t.Errorf("file %+v, unsigned %s", f.File, f.Unsigned)
+	if f.File != (attest.File{Digest: attest.DigestOf(b), Size: int64(len(b))}) || f.Digests.WithoutSignature != f.File.Digest {
+		t.Errorf("file %+v, unsigned %s", f.File, f.Digests.WithoutSignature)
 	}
 	if f.Target.ByteOrder != "little" && f.Target.ByteOrder != "big" || f.Target.Architecture == "" || f.Target.ABI != "sysv" {
 		t.Errorf("target %+v", f.Target)
@@ -80,34 +80,16 @@ func TestReadELFObject(t *testing.T) {
 	}
 }
 
-func TestCodeDigestIsOfTheCode(t *testing.T) {
-	digest := func(source string) attest.Digest {
-		f, err := ReadELF(compile(t, source, "-O1", "-fPIC", "-shared"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f.Code
+func TestDigestsAreThoseOfTheObject(t *testing.T) {
+	path := compile(t, "int f(void) { return 1; }", "-O1", "-g", "-fPIC", "-shared", "-Wl,--build-id")
+	f, err := ReadELF(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	one := digest("int f(void) { return 1; } const char *s = \"one\";")
-	if other := digest("int f(void) { return 1; } const char *s = \"two\";"); other != one {
-		t.Error("other data made another code digest")
-	}
-	if other := digest("int f(void) { return 2; } const char *s = \"one\";"); other == one {
-		t.Error("other code made the same code digest")
-	}
-}
-
-func TestUnsigned(t *testing.T) {
-	code, sig := []byte("module"), []byte("signature")
-	size := binary.BigEndian.AppendUint32(make([]byte, 8), uint32(len(sig)))
-	signed := bytes.Join([][]byte{code, sig, size, []byte(moduleMagic)}, nil)
-	if got := unsigned(signed); !bytes.Equal(got, code) {
-		t.Errorf("without its signature %q, want %q", got, code)
-	}
-	for _, b := range [][]byte{code, []byte(moduleMagic), bytes.Join([][]byte{{0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255}, []byte(moduleMagic)}, nil)} {
-		if got := unsigned(b); !bytes.Equal(got, b) {
-			t.Errorf("%q lost something: %q", b, got)
-		}
+	b := mustRead(t, path)
+	want, err := object.DigestsOf(bytes.NewReader(b), int64(len(b)))
+	if err != nil || f.Digests != want || f.File.Digest != want.File {
+		t.Errorf("digests %+v of %s, want %+v and %v", f.Digests, f.File.Digest, want, err)
 	}
 }
 
