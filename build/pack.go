@@ -1,24 +1,23 @@
 package build
 
 import (
-	"archive/tar"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/build/archive"
 )
 
 // gather returns what an image has to hold so that every one of paths, as
@@ -53,15 +52,10 @@ func Pack(dir, architecture string, paths []string) (*Layout, error) {
 	return OpenLayout(dir)
 }
 
-// writeTar writes entries, files with their content below root, as a tar.
+// writeTar writes entries, files with their content below root, as an archive.
 func writeTar(w io.Writer, root string, entries map[string]entry) error {
-	t := tar.NewWriter(w)
-	names := make([]string, 0, len(entries))
-	for name := range entries {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	t := archive.New(w)
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		if err := writeEntry(t, root, name, entries[name]); err != nil {
 			return err
 		}
@@ -69,19 +63,12 @@ func writeTar(w io.Writer, root string, entries map[string]entry) error {
 	return t.Close()
 }
 
-func writeEntry(t *tar.Writer, root, name string, e entry) error {
-	h := &tar.Header{Name: strings.TrimPrefix(name, "/"), ModTime: time.Unix(0, 0)}
+func writeEntry(t *archive.Writer, root, name string, e entry) error {
 	switch {
 	case e.mode.IsDir():
-		h.Typeflag, h.Mode, h.Name = tar.TypeDir, 0o755, h.Name+"/"
-		return t.WriteHeader(h)
+		return t.Dir(name)
 	case e.mode&fs.ModeSymlink != 0:
-		h.Typeflag, h.Mode, h.Linkname = tar.TypeSymlink, 0o777, e.link
-		return t.WriteHeader(h)
-	}
-	h.Typeflag, h.Mode = tar.TypeReg, 0o644
-	if e.mode.Perm()&0o111 != 0 {
-		h.Mode = 0o755
+		return t.Link(name, e.link)
 	}
 	f, err := os.Open(filepath.Join(root, name))
 	if err != nil {
@@ -92,14 +79,7 @@ func writeEntry(t *tar.Writer, root, name string, e entry) error {
 	if err != nil {
 		return err
 	}
-	h.Size = info.Size()
-	if err := t.WriteHeader(h); err != nil {
-		return err
-	}
-	if _, err := io.Copy(t, f); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return nil
+	return t.File(name, e.mode.Perm()&0o111 != 0, info.Size(), f)
 }
 
 // writeLayout makes an OCI image layout of one layer in dir, which must not

@@ -86,7 +86,9 @@ var may = map[string][]string{
 
 	"registry/content/contenttest": {"attest", "registry/content"},
 
-	"build":                   {"internal/strictjson", "attest", "build/object"},
+	"build":                   {"internal/strictjson", "attest", "build/object", "build/archive"},
+	"build/archive":           {},
+	"build/source":            {"attest", "build/archive"},
 	"build/object":            {"attest"},
 	"build/object/objecttest": {},
 
