@@ -1,0 +1,189 @@
+package sandbox
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// How often a job is looked at. In between it can use more than it may by what
+// a machine does in that time.
+const (
+	processInterval = 50 * time.Millisecond
+	ticks           = 100 // of a second, in what /proc says (USER_HZ)
+)
+
+// watchProcesses measures memory, processor time and processes of a job, by the
+// /proc it sees itself: of its own processes, all of them, and no others.
+func (h *Hold) watchProcesses(pid int, first bool) error {
+	at := "/proc/" + strconv.Itoa(pid) + "/root"
+	proc, err := os.OpenRoot(at + "/proc")
+	if err != nil {
+		return err
+	}
+	tmp, err := os.Open(at + "/tmp")
+	if err != nil {
+		return errors.Join(err, proc.Close())
+	}
+	m := &processes{proc: proc, tmp: tmp, first: first}
+	h.meters.Go(func() {
+		defer proc.Close()
+		defer tmp.Close()
+		h.every(processInterval, func() { h.judgeProcesses(m) })
+	})
+	return nil
+}
+
+// every calls look until the job is over.
+func (h *Hold) every(interval time.Duration, look func()) {
+	t := time.NewTicker(interval)
+	defer t.Stop()
+	for {
+		select {
+		case <-h.ctx.Done():
+			return
+		case <-h.over:
+			return
+		case <-t.C:
+			look()
+		}
+	}
+}
+
+func (h *Hold) judgeProcesses(m *processes) {
+	u, err := m.measure()
+	if err != nil {
+		h.cancel(fmt.Errorf("measuring the job: %w", err))
+		return
+	}
+	h.memory.Store(max(h.memory.Load(), u.memory))
+	h.cpu.Store(max(h.cpu.Load(), int64(u.cpu)))
+	switch {
+	case u.memory > h.limits.Memory:
+		h.cancel(&LimitError{LimitMemory, size(h.limits.Memory)})
+	case u.threads > h.limits.Processes:
+		h.cancel(&LimitError{LimitProcesses, strconv.Itoa(h.limits.Processes)})
+	case u.cpu > h.limits.CPU:
+		h.cancel(&LimitError{LimitCPU, h.limits.CPU.String()})
+	}
+}
+
+// processes measures the processes of a job.
+type processes struct {
+	proc  *os.Root
+	tmp   *os.File
+	first bool // process 1 is not the job's
+}
+
+// A usage is what a job uses at one moment.
+type usage struct {
+	memory  int64
+	threads int
+	cpu     time.Duration
+}
+
+func (m *processes) measure() (usage, error) {
+	var total usage
+	dir, err := m.proc.Open(".")
+	if err != nil {
+		return total, err
+	}
+	names, err := dir.Readdirnames(-1)
+	if err := errors.Join(err, dir.Close()); err != nil {
+		return total, err
+	}
+	for _, name := range names {
+		if name[0] < '0' || name[0] > '9' {
+			continue
+		}
+		u, err := m.one(name)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			continue // it ended
+		}
+		if err != nil {
+			return total, err
+		}
+		total.memory += u.memory
+		total.threads += u.threads
+		total.cpu += u.cpu
+	}
+	var tmp unix.Statfs_t
+	if err := unix.Fstatfs(int(m.tmp.Fd()), &tmp); err != nil {
+		return total, fmt.Errorf("/tmp: %w", err)
+	}
+	total.memory += int64(tmp.Blocks-tmp.Bfree) * tmp.Bsize
+	return total, nil
+}
+
+// one measures one process: of the sandbox's own first process, only what it
+// waited for.
+func (m *processes) one(pid string) (usage, error) {
+	stat, err := m.proc.ReadFile(pid + "/stat")
+	if err != nil {
+		return usage{}, err
+	}
+	s, err := parseStat(stat)
+	if err != nil {
+		return usage{}, err
+	}
+	if m.first && pid == "1" {
+		return usage{cpu: s.children}, nil
+	}
+	statm, err := m.proc.ReadFile(pid + "/statm")
+	if err != nil {
+		return usage{}, err
+	}
+	memory, err := parseStatm(statm)
+	return usage{memory: memory, threads: s.threads, cpu: s.own + s.children}, err
+}
+
+type stat struct {
+	own, children time.Duration
+	threads       int
+}
+
+var errProc = errors.New("/proc says what was not expected")
+
+// parseStat reads /proc/PID/stat (proc(5)). The name in it can hold anything.
+func parseStat(b []byte) (stat, error) {
+	i := bytes.LastIndexByte(b, ')')
+	fields := bytes.Fields(b[i+1:])
+	if i < 0 || len(fields) < 18 {
+		return stat{}, errProc
+	}
+	var n [20]int64
+	for _, f := range []int{14, 15, 16, 17, 20} {
+		v, err := strconv.ParseInt(string(fields[f-3]), 10, 64)
+		if err != nil || v < 0 {
+			return stat{}, errProc
+		}
+		n[f-1] = v
+	}
+	tick := time.Second / ticks
+	return stat{
+		own:      time.Duration(n[13]+n[14]) * tick,
+		children: time.Duration(n[15]+n[16]) * tick,
+		threads:  int(n[19]),
+	}, nil
+}
+
+// parseStatm reads from /proc/PID/statm the bytes that are a process's own: in
+// memory, and not of a file.
+func parseStatm(b []byte) (int64, error) {
+	fields := bytes.Fields(b)
+	if len(fields) < 3 {
+		return 0, errProc
+	}
+	resident, err := strconv.ParseInt(string(fields[1]), 10, 64)
+	shared, err2 := strconv.ParseInt(string(fields[2]), 10, 64)
+	if err != nil || err2 != nil {
+		return 0, errProc
+	}
+	return max(0, resident-shared) * int64(os.Getpagesize()), nil
+}
