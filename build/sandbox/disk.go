@@ -26,11 +26,11 @@ func (h *Hold) watchDisk() error {
 	if err != nil {
 		return err
 	}
-	d := &diskMeter{dir: h.workDir, before: before}
-	if d.used, err = diskUsed(d.dir); err != nil {
+	d := &diskMeter{dir: h.workDir, before: before, processes: h.processes}
+	if d.first, err = diskState(d.dir); err != nil {
 		return err
 	}
-	d.usedBefore = d.used
+	d.last = d.first
 	h.meters.Go(func() {
 		h.every(diskInterval, func() { h.judgeDisk(d, false) })
 		h.judgeDisk(d, true)
@@ -39,43 +39,70 @@ func (h *Hold) watchDisk() error {
 }
 
 type diskMeter struct {
-	dir    string
-	before int64 // size of the tree as it came
-	grown  int64 // at the last walk
-
-	usedBefore, used int64 // of the whole disk: as it was, and at the last walk
+	dir         string
+	processes   *processes
+	before      int64 // size of the tree as it came
+	grown       int64 // at the last walk
+	first, last disk  // as it was, and at the last walk
 }
 
-func (h *Hold) judgeDisk(d *diskMeter, last bool) {
-	used, err := diskUsed(d.dir)
-	if err == nil && !last && used-d.used < max((h.limits.Disk-d.grown)/2, leastFile) {
+func (h *Hold) judgeDisk(d *diskMeter, end bool) {
+	now, err := diskState(d.dir)
+	if err == nil && !end && now.used-d.last.used < max((h.limits.Disk-d.grown)/2, leastFile) {
 		return
 	}
-	now, hidden := int64(0), false
 	if err == nil {
-		now, hidden, err = treeSize(d.dir)
+		err = d.walk(now, end)
 	}
 	if err != nil {
 		h.cancel(fmt.Errorf("measuring what the job wrote: %w", err))
 		return
 	}
-	d.grown, d.used = now-d.before, used
-	if hidden { // what the job has closed may hold all that the disk has more of
-		d.grown = max(d.grown, used-d.usedBefore)
-	}
 	h.disk.Store(d.grown)
-	if d.grown > h.limits.Disk {
+	// A job that hides what it writes so well that no walk finds it does not get
+	// to fill the disk.
+	if grown := now.used - d.first.used; d.grown > h.limits.Disk || grown > h.limits.Disk && now.nearlyFull {
 		h.cancel(&LimitError{LimitDisk, size(h.limits.Disk)})
 	}
 }
 
-// diskUsed returns the bytes in use on the disk of dir, with what its entries use.
-func diskUsed(dir string) (int64, error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(dir, &s); err != nil {
-		return 0, err
+// walk measures how much the tree has grown. A directory that the job has
+// closed may hold all that the disk has more of.
+func (d *diskMeter) walk(now disk, end bool) error {
+	tree, hidden, err := treeSize(d.dir)
+	if err != nil {
+		return err
 	}
-	return int64(s.Blocks-s.Bfree)*s.Bsize + int64(s.Files-s.Ffree)*leastFile, nil
+	d.grown, d.last = tree-d.before, now
+	if hidden {
+		d.grown = max(d.grown, now.used-d.first.used)
+	}
+	if end {
+		return nil // nobody is left to hold anything
+	}
+	held, err := d.processes.held(now.id)
+	d.grown += held
+	return err
+}
+
+// A disk is what a file system says of itself.
+type disk struct {
+	id         uint64
+	used       int64 // bytes, with what its entries use
+	nearlyFull bool
+}
+
+func diskState(dir string) (disk, error) {
+	var s unix.Statfs_t
+	var info unix.Stat_t
+	if err := errors.Join(unix.Statfs(dir, &s), unix.Stat(dir, &info)); err != nil {
+		return disk{}, err
+	}
+	return disk{
+		id:         uint64(info.Dev),
+		used:       int64(s.Blocks-s.Bfree)*s.Bsize + int64(s.Files-s.Ffree)*leastFile,
+		nearlyFull: s.Bavail < s.Blocks/20,
+	}, nil
 }
 
 // treeSize returns the size of a tree that changes: of each file the larger of

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -66,7 +67,8 @@ type box struct {
 	user int
 	wire *net.UnixConn
 
-	pidfd int // of the first process
+	pidfd int  // of the first process
+	given bool // the source belongs to the job's user meanwhile
 }
 
 // end ends the first process, and so all others.
@@ -84,9 +86,13 @@ func (b *box) run() error {
 	}
 	defer unix.Close(b.pidfd)
 	// From here on the process is waited for, whatever happens.
+	failure := b.Trace(pid, b.ours())
 	end := make(chan answer, 1)
 	go func() {
-		a, err := b.talk(pid)
+		a, err := answer{}, failure
+		if err == nil {
+			a, err = b.talk(pid)
+		}
 		if err != nil {
 			a = answer{Failure: err.Error(), Unavailable: errors.Is(err, ErrUnavailable)}
 			b.end()
@@ -94,8 +100,21 @@ func (b *box) run() error {
 		end <- a
 	}()
 	err = b.Wait(pid, b.end)
-	b.wire.Close()
-	return errors.Join(b.judge(<-end), err)
+	said := <-end // what is gone has said its last word
+	if err := errors.Join(err, b.takeBack()); err != nil {
+		return err
+	}
+	return b.judge(said)
+}
+
+// ours returns what tells this program, which is the first process and then what
+// becomes the command, from all others.
+func (b *box) ours() func(pid int) bool {
+	self, err := os.Stat("/proc/self/exe")
+	return func(pid int) bool {
+		info, err2 := os.Stat("/proc/" + strconv.Itoa(pid) + "/exe")
+		return err == nil && err2 == nil && os.SameFile(self, info)
+	}
 }
 
 func (b *box) connect() (far *os.File, err error) {
@@ -186,45 +205,11 @@ func (b *box) order() (*order, error) {
 	return o, nil
 }
 
-// sendTrees hands the image and the source to a process that could not open
-// them: they are root's, which that process is not.
-func (b *box) sendTrees(pid int) error {
-	users, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/user")
-	if err != nil {
-		return err
-	}
-	defer users.Close()
-	root, err := b.tree(b.rootDir, users, rootAttributes)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(root)
-	work, err := b.tree(b.workDir, users, workAttributes)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(work)
-	return sendTrees(b.wire, root, work)
-}
-
-// tree returns a tree in which what belongs to root belongs to the job's user.
-func (b *box) tree(dir string, users *os.File, set uint64) (int, error) {
-	tree, err := clone(dir)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	err = unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: set | unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(users.Fd())})
-	if err != nil {
-		return 0, errors.Join(fmt.Errorf("%w: giving %s to the job's user: %w", ErrUnavailable, dir, err), unix.Close(tree))
-	}
-	return tree, nil
-}
-
 // judge turns what the first process said at the end into an error.
 func (b *box) judge(a answer) error {
 	switch {
 	case a.Unavailable:
-		return fmt.Errorf("%w: %s", ErrUnavailable, a.Failure)
+		return fmt.Errorf("%w%s", ErrUnavailable, strings.TrimPrefix(a.Failure, ErrUnavailable.Error()))
 	case a.Failure != "":
 		return errors.New(a.Failure)
 	case a.Signal != 0 || a.Code != 0:

@@ -40,6 +40,8 @@ type Hold struct {
 	output, memory, disk atomic.Int64
 	cpu                  atomic.Int64 // nanoseconds
 	started              bool
+	processes            *processes
+	own                  func(pid int) bool // what a process runs is the runner's; nil if nothing is traced
 }
 
 // NewHold checks a job and starts its clock.
@@ -185,23 +187,6 @@ func (h *Hold) Wait(pid int, end func()) error {
 	return h.wait(pid)
 }
 
-// wait waits for the process and counts the processor time it and what it
-// waited for used.
-func (h *Hold) wait(pid int) error {
-	for {
-		var status unix.WaitStatus
-		var used unix.Rusage
-		switch got, err := unix.Wait4(pid, &status, 0, &used); {
-		case err == unix.EINTR:
-		case err != nil:
-			return fmt.Errorf("waiting for the sandbox: %w", err)
-		case got == pid:
-			h.cpu.Store(max(h.cpu.Load(), used.Utime.Nano()+used.Stime.Nano()))
-			return nil
-		}
-	}
-}
-
 // Finish returns the result of a job whose process ended with err.
 func (h *Hold) Finish(err error) (*Result, error) {
 	h.closeOutputs()
@@ -234,7 +219,7 @@ func (h *Hold) named(err error) error {
 	switch {
 	case time.Duration(h.cpu.Load()) > h.limits.CPU, exit != nil && exit.Signal == syscall.SIGXCPU:
 		return &LimitError{LimitCPU, h.limits.CPU.String()}
-	case h.disk.Load() > h.limits.Disk, exit != nil && exit.Signal == syscall.SIGXFSZ:
+	case h.disk.Load() > h.limits.Disk:
 		return &LimitError{LimitDisk, size(h.limits.Disk)}
 	}
 	return err
@@ -244,6 +229,7 @@ func (h *Hold) named(err error) error {
 func (h *Hold) Close() {
 	h.cancel(nil)
 	h.closeOutputs()
+	h.processes.close()
 	for _, f := range h.readers {
 		f.Close()
 	}
@@ -253,12 +239,10 @@ func (h *Hold) Close() {
 // job's limits, so that the meters, which can name a limit, see it first.
 func (h *Hold) rlimits() []rlimit {
 	seconds := uint64(h.limits.CPU/time.Second) + 2
-	files := uint64(h.limits.Disk + h.limits.Disk/8 + 64*mib)
 	threads := uint64(h.limits.Processes + spareThreads)
 	return []rlimit{
 		{unix.RLIMIT_CORE, 0, 0},
 		{unix.RLIMIT_CPU, seconds, seconds + 2},
-		{unix.RLIMIT_FSIZE, files, files},
 		{unix.RLIMIT_NOFILE, 1024, 4096},
 		{unix.RLIMIT_NPROC, threads, threads},
 		{unix.RLIMIT_STACK, 8 * mib, unix.RLIM_INFINITY},

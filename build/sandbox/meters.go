@@ -27,16 +27,15 @@ func (h *Hold) watchProcesses(pid int, first bool) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.Open(at + "/tmp")
-	if err != nil {
-		return errors.Join(err, proc.Close())
+	m := &processes{proc: proc, first: first}
+	h.processes = m
+	if m.dir, err = proc.Open("."); err != nil {
+		return err
 	}
-	m := &processes{proc: proc, tmp: tmp, first: first}
-	h.meters.Go(func() {
-		defer proc.Close()
-		defer tmp.Close()
-		h.every(processInterval, func() { h.judgeProcesses(m) })
-	})
+	if m.tmp, err = os.Open(at + "/tmp"); err != nil {
+		return err
+	}
+	h.meters.Go(func() { h.every(processInterval, func() { h.judgeProcesses(m) }) })
 	return nil
 }
 
@@ -77,8 +76,17 @@ func (h *Hold) judgeProcesses(m *processes) {
 // processes measures the processes of a job.
 type processes struct {
 	proc  *os.Root
+	dir   *os.File // the same
 	tmp   *os.File
 	first bool // process 1 is not the job's
+}
+
+func (m *processes) close() {
+	if m != nil {
+		m.proc.Close()
+		m.dir.Close()
+		m.tmp.Close()
+	}
 }
 
 // A usage is what a job uses at one moment.
@@ -88,30 +96,42 @@ type usage struct {
 	cpu     time.Duration
 }
 
-func (m *processes) measure() (usage, error) {
-	var total usage
-	dir, err := m.proc.Open(".")
-	if err != nil {
-		return total, err
-	}
-	names, err := dir.Readdirnames(-1)
-	if err := errors.Join(err, dir.Close()); err != nil {
-		return total, err
-	}
+// each calls do with each process inside, but for those that ended.
+func (m *processes) each(do func(pid string) error) error {
+	names, err := m.names(".")
 	for _, name := range names {
 		if name[0] < '0' || name[0] > '9' {
 			continue
 		}
-		u, err := m.one(name)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
-			continue // it ended
+		if err := do(name); err != nil && !ended(err) {
+			return err
 		}
-		if err != nil {
-			return total, err
-		}
+	}
+	return err
+}
+
+func ended(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) }
+
+func (m *processes) names(name string) ([]string, error) {
+	dir, err := m.proc.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	names, err := dir.Readdirnames(-1)
+	return names, errors.Join(err, dir.Close())
+}
+
+func (m *processes) measure() (usage, error) {
+	var total usage
+	err := m.each(func(pid string) error {
+		u, err := m.one(pid)
 		total.memory += u.memory
 		total.threads += u.threads
 		total.cpu += u.cpu
+		return err
+	})
+	if err != nil {
+		return total, err
 	}
 	var tmp unix.Statfs_t
 	if err := unix.Fstatfs(int(m.tmp.Fd()), &tmp); err != nil {
@@ -141,6 +161,27 @@ func (m *processes) one(pid string) (usage, error) {
 	}
 	memory, err := parseStatm(statm)
 	return usage{memory: memory, threads: s.threads, cpu: s.own + s.children}, err
+}
+
+// held returns the size of the files without a name, on a disk, that processes
+// have open.
+func (m *processes) held(disk uint64) (total int64, err error) {
+	seen := map[uint64]bool{}
+	err = m.each(func(pid string) error {
+		files, err := m.names(pid + "/fd")
+		for _, f := range files {
+			var s unix.Stat_t
+			if err := unix.Fstatat(int(m.dir.Fd()), pid+"/fd/"+f, &s, 0); err != nil {
+				continue // it closed it
+			}
+			if uint64(s.Dev) == disk && s.Nlink == 0 && !seen[s.Ino] {
+				seen[s.Ino] = true
+				total += max(s.Blocks*512, leastFile)
+			}
+		}
+		return err
+	})
+	return total, err
 }
 
 type stat struct {

@@ -1,71 +1,98 @@
-package sandbox
+package sandbox_test
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+
+	"github.com/patchfit/patchfit/build/sandbox"
+	"github.com/patchfit/patchfit/build/sandbox/sandboxtest"
+	"github.com/patchfit/patchfit/internal/machinetest"
 )
 
-// The test's own program is the payload of its images: /bin/payload WHAT ARG…
-func TestMain(m *testing.M) {
-	if code, ours := Main(); ours {
-		os.Exit(code)
-	}
-	if filepath.Base(os.Args[0]) == "payload" {
-		os.Exit(payload(os.Args[1], os.Args[2:]))
-	}
-	os.Exit(m.Run())
+func TestMain(m *testing.M) { os.Exit(sandboxtest.Main(m)) }
+
+func TestEmbeddedAsRoot(t *testing.T) {
+	sandboxtest.AsRoot(t, func(t *testing.T) { sandboxtest.Run(t, sandbox.New(nil)) })
 }
 
-func payload(what string, args []string) int {
-	switch what {
-	case "hello":
-		fmt.Println("hello", os.Getuid(), os.Environ())
-		return 3
-	}
-	return 99
+func TestEmbeddedAsUser(t *testing.T) {
+	sandboxtest.AsUser(t, func(t *testing.T) { sandboxtest.Run(t, sandbox.New(nil)) })
 }
 
-// image returns a root with nothing but the payload.
-func imageRoot(t testing.TB) string {
-	t.Helper()
-	root := t.TempDir()
-	if err := os.Mkdir(filepath.Join(root, "bin"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	from, err := os.Open("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer from.Close()
-	to, err := os.OpenFile(filepath.Join(root, "bin/payload"), os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(to, from); err != nil {
-		t.Fatal(err)
-	}
-	if err := to.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return root
-}
-
-// A job runs as uid 0 of a world of its own, and how it ends is told.
-func TestRun(t *testing.T) {
-	var out, errs bytes.Buffer
-	r, err := New(nil).Run(t.Context(), &Job{
-		Root: imageRoot(t), Work: t.TempDir(), Command: []string{"payload", "hello"}, Env: Environ(0), Stdout: &out, Stderr: &errs,
+// On a disk that does not know idmapped mounts, root's source belongs to the
+// job's user for as long as the job runs, and what it leaves is root's.
+func TestDiskWithoutIdmap(t *testing.T) {
+	sandboxtest.AsRoot(t, func(t *testing.T) {
+		work := overlay(t)
+		if err := os.WriteFile(filepath.Join(work, "source"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j := &sandbox.Job{Root: sandboxtest.Image(t), Work: work, Command: []string{"payload", "write", "/build/made"}, Env: sandbox.Environ(0)}
+		if _, err := sandbox.New(nil).Run(t.Context(), j); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"", "source", "made"} {
+			info, err := os.Lstat(filepath.Join(work, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s, ok := info.Sys().(*syscall.Stat_t); !ok || s.Uid != 0 || s.Gid != 0 {
+				t.Errorf("%q belongs to %d:%d", name, s.Uid, s.Gid)
+			}
+		}
 	})
-	var exit *ExitError
-	if !errors.As(err, &exit) || exit.Code != 3 || r == nil {
-		t.Fatalf("%v, %v; want exit code 3", r, err)
+}
+
+// overlay mounts an overlay, which knows no idmapped mounts.
+func overlay(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{"lower", "upper", "work", "merged"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if got := out.String(); got != "hello 0 [PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME=/build LC_ALL=C TZ=UTC SOURCE_DATE_EPOCH=0]\n" || errs.Len() > 0 {
-		t.Errorf("%q, %q", got, &errs)
+	merged := filepath.Join(dir, "merged")
+	if err := syscall.Mount("overlay", merged, "overlay", 0, "lowerdir="+dir+"/lower,upperdir="+dir+"/upper,workdir="+dir+"/work"); err != nil {
+		machinetest.LeaveOut(t, "an overlay cannot be mounted here: "+err.Error(), "run it as root, or in a container that may mount")
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(merged, syscall.MNT_DETACH); err != nil {
+			t.Errorf("unmounting: %v", err)
+		}
+	})
+	return merged
+}
+
+// What a job leaves is opened without leaving the tree.
+func TestOpenOutput(t *testing.T) {
+	work := t.TempDir()
+	for name, target := range map[string]string{"out": "/etc/passwd", "up": "../secret", "good": "file", "dirlink": "/etc"} {
+		if err := os.Symlink(target, filepath.Join(work, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(work, "file"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(work, "dir"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(work, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, good := range map[string]bool{
+		"file": true, "good": true, "dir/../file": true,
+		"out": false, "up": false, "dirlink/passwd": false, "../secret": false, "/etc/passwd": false, "dir": false, "pipe": false, "none": false, "": false,
+	} {
+		f, err := sandbox.OpenOutput(work, name)
+		if good != (err == nil) {
+			t.Errorf("%q: %v", name, err)
+		}
+		if err == nil {
+			f.Close()
+		}
 	}
 }

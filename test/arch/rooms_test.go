@@ -92,9 +92,10 @@ var may = map[string][]string{
 	"build/object":            {"attest"},
 	"build/object/objecttest": {},
 
-	"host":          {"internal/durable", "internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "policy/inquiry", "registry/api", "registry/assertion"},
-	"web":           {"internal/strictjson", "attest", "ledger", "ledger/index", "ledger/account"},
-	"build/sandbox": {},
+	"host":                      {"internal/durable", "internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "policy/inquiry", "registry/api", "registry/assertion"},
+	"web":                       {"internal/strictjson", "attest", "ledger", "ledger/index", "ledger/account"},
+	"build/sandbox":             {},
+	"build/sandbox/sandboxtest": {"internal/machinetest", "build/sandbox"},
 
 	"cmd/patchfit/internal/shell":      {"internal/durable", "internal/config", "internal/exit", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger/tuf", "ledger/tuf/update", "registry/api", "internal/signing"},
 	"cmd/patchfit/internal/identity":   {"internal/config", "internal/exit", "internal/keyfile", "attest", "cmd/patchfit/internal/shell"},
