@@ -22,17 +22,46 @@ type Capture struct {
 	Command           []string            `json:"command"`
 	// ExtraFlags are those of a patch's build that its base's has not, all from
 	// the list of what changes no code.
-	ExtraFlags []string      `json:"extraFlags"`
-	Artifact   Artifact      `json:"artifact"`
-	Source     attest.Digest `json:"source"`  // of the one source file, or of a tar of all
-	Sources    []string      `json:"sources"` // relative to the source tree
-	Started    time.Time     `json:"started"`
-	Finished   time.Time     `json:"finished"`
-	// Contained says whether the build could open only what is in its builder
-	// image. A watched build is not contained.
+	ExtraFlags []string `json:"extraFlags"`
+	Artifact   Artifact `json:"artifact"`
+	// Source is of the one source file or of a tar of all that the build read; of
+	// a contained build it is that of the archive it started from, all of it.
+	Source   attest.Digest `json:"source"`
+	Sources  []string      `json:"sources"` // relative to the source tree; of contained builds none
+	Started  time.Time     `json:"started"`
+	Finished time.Time     `json:"finished"`
+	// Contained says whether the build could open only its source and what is in
+	// its builder image. A watched build is not contained.
 	Contained   bool       `json:"contained"`
 	Programs    []Program  `json:"programs"`    // every program that ran
 	Invocations [][]string `json:"invocations"` // of the compiler driver: evidence, not identity
+	// Recorded is what the compiler itself wrote into the output about how it
+	// was called: evidence too. Empty where it was not told to (-g,
+	// -frecord-gcc-switches).
+	Recorded []Recorded `json:"recorded,omitzero"`
+	// BTF is the digest of the output's type information, where it has some.
+	BTF attest.Digest `json:"btf,omitzero"`
+	// Recipe is what a rebuild needs to know besides, of contained builds.
+	Recipe *Recipe `json:"recipe,omitzero"`
+}
+
+// A Recorded is one way in which the compiler says that it compiled a part of
+// the output: DWARF's DW_AT_producer, or a line of .GCC.command.line.
+type Recorded struct {
+	Producer string `json:"producer"`
+	Units    int    `json:"units"` // how many parts say so
+}
+
+// A Recipe is how a contained build was set up: with command, source and builder
+// image all that is needed to run it again. Paths are below /build, but for a
+// configuration that is the builder image's own.
+type Recipe struct {
+	Directory       string     `json:"directory"` // working directory; "" is /build
+	Artifact        string     `json:"artifact"`
+	Configuration   string     `json:"configuration,omitzero"`
+	SourceDateEpoch int64      `json:"sourceDateEpoch"`
+	Commit          string     `json:"commit,omitzero"` // that the source is, in git
+	Outputs         []Artifact `json:"outputs,omitzero"`
 }
 
 // An Artifact is the output of a build.

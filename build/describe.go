@@ -2,38 +2,61 @@ package build
 
 import (
 	"context"
-	"crypto/sha256"
-	"debug/elf"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/patchfit/patchfit/attest"
 )
 
-// describe puts the capture together once the build has run.
-func (c *capturer) describe(ctx context.Context, image attest.Digest) (*Capture, error) {
+// A capturer puts together what is known of one build that has run.
+type capturer struct {
+	command  []string
+	request  *request
+	base     *attest.Environment // nil: the build is no patch's
+	config   string              // configuration file, in the world; "" for none
+	world    world
+	artifact string // absolute
+	record   *record
+	started  time.Time
+	finished time.Time
+	digests  map[string]attest.Digest // of files, by path without links
+}
+
+// A scene is what a build that was watched and one that was contained are told
+// by in different ways.
+type scene interface {
+	// version returns what the program at a path without links says to --version.
+	version(ctx context.Context, real string) (string, error)
+	// linked returns the files that may be what the linker took libraries from.
+	linked() ([]string, error)
+	source() (attest.Digest, []string, error)
+}
+
+// describe puts the capture together.
+func (c *capturer) describe(ctx context.Context, image attest.Digest, s scene) (*Capture, error) {
 	facts, err := c.output()
 	if err != nil {
 		return nil, fmt.Errorf("reading the build's output: %w", err)
 	}
-	env, err := c.environment(ctx, image, facts)
+	env, err := c.environment(ctx, image, facts, s)
 	if err != nil {
 		return nil, err
 	}
 	out := &Capture{
 		SchemaVersion: CaptureVersion,
 		Environment:   env,
-		Command:       c.Command,
+		Command:       c.command,
 		ExtraFlags:    []string{},
 		Artifact:      Artifact{filepath.Base(c.artifact), facts.File.Digest, facts.File.Size, facts.BuildID},
 		Started:       c.started,
 		Finished:      c.finished,
 		Invocations:   c.invocations(),
 	}
-	if c.Base != nil {
-		if out.ExtraFlags, err = hold(env, c.Base); err != nil {
+	if c.base != nil {
+		if out.ExtraFlags, err = hold(env, c.base); err != nil {
 			return nil, err
 		}
 	}
@@ -43,7 +66,7 @@ func (c *capturer) describe(ctx context.Context, image attest.Digest) (*Capture,
 	if out.Programs, err = c.programs(); err != nil {
 		return nil, err
 	}
-	out.Source, out.Sources, err = c.source()
+	out.Source, out.Sources, err = s.source()
 	return out, err
 }
 
@@ -66,16 +89,32 @@ func hold(env, base *attest.Environment) (extra []string, err error) {
 
 // output reads the linked file, wherever links lead to it.
 func (c *capturer) output() (*Facts, error) {
-	real, _, err := resolve(c.artifact)
+	real, err := c.world.real(c.artifact)
 	if err != nil {
 		return nil, err
 	}
 	c.artifact = real
-	return ReadELF(real)
+	return ReadELF(c.world.file(real))
 }
 
-func (c *capturer) environment(ctx context.Context, image attest.Digest, facts *Facts) (*attest.Environment, error) {
-	tools, err := identify(c.record.runs, realPath)
+// digest returns the digest of a file, read once.
+func (c *capturer) digest(real string) (attest.Digest, error) {
+	if d, ok := c.digests[real]; ok {
+		return d, nil
+	}
+	d, err := digestFile(c.world.file(real))
+	if err != nil {
+		return "", err
+	}
+	if c.digests == nil {
+		c.digests = map[string]attest.Digest{}
+	}
+	c.digests[real] = d
+	return d, nil
+}
+
+func (c *capturer) environment(ctx context.Context, image attest.Digest, facts *Facts, s scene) (*attest.Environment, error) {
+	tools, err := identify(c.record.runs, c.world.real)
 	if err != nil {
 		return nil, err
 	}
@@ -87,22 +126,29 @@ func (c *capturer) environment(ctx context.Context, image attest.Digest, facts *
 		Target:        facts.Target,
 	}
 	for to, t := range map[*attest.Tool]*tool{&env.Compiler: tools.compiler, &env.Assembler: tools.assembler, &env.Linker: tools.linker} {
-		if *to, err = t.describe(ctx, c.digest); err != nil {
+		if *to, err = t.describe(ctx, s, c.digest); err != nil {
 			return nil, err
 		}
 	}
-	if c.Config != "" {
-		if env.Configuration, err = digestFile(c.Config); err != nil {
+	if c.config != "" {
+		if env.Configuration, err = c.configuration(); err != nil {
 			return nil, fmt.Errorf("reading the configuration: %w", err)
 		}
 	}
-	env.Libraries, err = libraries(facts, c.linkerOpens())
+	files, err := s.linked()
+	if err != nil {
+		return nil, err
+	}
+	env.Libraries, err = libraries(facts, files, c.world)
 	return env, err
 }
 
-func realPath(p string) (string, error) {
-	real, _, err := resolve(p)
-	return real, err
+func (c *capturer) configuration() (attest.Digest, error) {
+	real, err := c.world.real(c.config)
+	if err != nil {
+		return "", err
+	}
+	return c.digest(real)
 }
 
 // invocations returns the arguments of every compiler driver that ran.
@@ -120,7 +166,7 @@ func (c *capturer) invocations() [][]string {
 func (c *capturer) programs() ([]Program, error) {
 	list := []Program{}
 	for _, r := range c.record.runs {
-		real, err := realPath(r.path)
+		real, err := c.world.real(r.path)
 		if err != nil {
 			return nil, fmt.Errorf("a program that ran is gone: %w", err)
 		}
@@ -132,52 +178,4 @@ func (c *capturer) programs() ([]Program, error) {
 	}
 	slices.SortFunc(list, func(a, b Program) int { return strings.Compare(a.Path, b.Path) })
 	return slices.Compact(list), nil
-}
-
-// source returns the digest of what the build read in its source tree: of the
-// file where it is one, else of a tar of all, sorted, without times and owners.
-func (c *capturer) source() (attest.Digest, []string, error) {
-	files := map[string]entry{}
-	for _, in := range c.record.sources {
-		real, e, err := resolve(in.path)
-		if err != nil {
-			return "", nil, fmt.Errorf("the build used a source file that is gone: %w", err)
-		}
-		if !e.mode.IsRegular() || real == c.artifact {
-			continue
-		}
-		if err := fromSource(real); err != nil {
-			return "", nil, err
-		}
-		files[strings.TrimPrefix(strings.TrimPrefix(real, c.record.source), "/")] = e
-	}
-	names := make([]string, 0, len(files))
-	for name := range files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	switch len(names) {
-	case 0:
-		return "", nil, fmt.Errorf("the build read nothing in its source tree %s: name the right one", c.record.source)
-	case 1:
-		d, err := c.digest(filepath.Join(c.record.source, names[0]))
-		return d, names, err
-	}
-	sum := sha256.New()
-	err := writeTar(sum, c.record.source, files)
-	return attest.DigestFromSum(sum.Sum(nil)), names, err
-}
-
-// fromSource refuses objects that an earlier build compiled: nobody knows with
-// which flags.
-func fromSource(path string) error {
-	f, err := elf.Open(path)
-	if err != nil {
-		return nil // no ELF file: a source like any other
-	}
-	defer f.Close()
-	if f.Type == elf.ET_REL {
-		return fmt.Errorf("the build used %s, which an earlier one compiled: start from a clean tree", path)
-	}
-	return nil
 }

@@ -124,7 +124,7 @@ func TestLibrariesOfALink(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			out.Needed = []string{tt.needed}
-			got, err := libraries(out, tt.opens)
+			got, err := libraries(out, afterwards(tt.opens), here)
 			if err != nil {
 				if !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("%v, want %q", err, tt.want)

@@ -17,6 +17,17 @@ type request struct {
 	output    string // -o of a compiler; "" where the command does not say
 }
 
+// artifact returns the linked output, which a build in dir makes.
+func (r *request) artifact(dir string) (string, error) {
+	switch {
+	case r.output == "":
+		return "", errors.New("the command does not say what its output is: name it")
+	case path.IsAbs(r.output):
+		return r.output, nil
+	}
+	return path.Join(dir, r.output), nil
+}
+
 // ErrCommand is wrapped by errors about commands whose flags cannot be told.
 var ErrCommand = errors.New("only gcc, and make that runs gcc, can be captured")
 

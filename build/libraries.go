@@ -79,22 +79,23 @@ func numbers(s string) []int {
 	return list
 }
 
-// libraries matches every library that out needs to a file the linker opened.
-func libraries(out *Facts, opens []opened) ([]attest.Library, error) {
+// libraries matches every library that out needs to one of files, those that
+// the linker took libraries from.
+func libraries(out *Facts, files []string, w world) ([]attest.Library, error) {
 	found := map[string][]candidate{}
-	for _, o := range afterwards(opens) {
-		if !strings.Contains(filepath.Base(o.real), ".so") {
+	for _, real := range files {
+		if !strings.Contains(filepath.Base(real), ".so") {
 			continue
 		}
-		l, f, err := library(o.real)
+		l, f, err := library(w.file(real))
 		if errors.Is(err, errNoLibrary) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("library %s: %w", o.real, err)
+			return nil, fmt.Errorf("library %s: %w", real, err)
 		}
 		if t := target(f.FileHeader); t.Architecture == out.Target.Architecture && t.WordSize == out.Target.WordSize {
-			found[l.Soname] = append(found[l.Soname], candidate{l, o.real})
+			found[l.Soname] = append(found[l.Soname], candidate{l, real})
 		}
 	}
 	list := []attest.Library{}
@@ -122,16 +123,16 @@ type candidate struct {
 // afterwards returns what a linker opened once it had begun its output, each
 // file once: before that it loads libraries of its own. A linker that begins
 // its output last leaves only all of them to look at.
-func afterwards(opens []opened) []opened {
+func afterwards(opens []opened) []string {
 	begun := slices.IndexFunc(opens, func(o opened) bool { return o.made })
 	last := len(opens) - 1 - slices.IndexFunc(reversed(opens), func(o opened) bool { return !o.made })
 	if begun >= 0 && begun < last {
 		opens = opens[begun:]
 	}
-	var list []opened
+	var list []string
 	for _, o := range opens {
-		if !o.made && !slices.Contains(list, o) {
-			list = append(list, o)
+		if !o.made && !slices.Contains(list, o.real) {
+			list = append(list, o.real)
 		}
 	}
 	return list

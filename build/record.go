@@ -29,6 +29,7 @@ type input struct {
 type run struct {
 	path string
 	args []string
+	dir  string // working directory; "" where it is not known
 	// opened are the files a linker opened, in order, once each; nil for
 	// other programs. Those it made have made set.
 	opened []opened

@@ -2,6 +2,8 @@ package build
 
 import (
 	"context"
+	"crypto/sha256"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -54,7 +56,7 @@ func (e *MismatchError) Error() string {
 // Run runs a build under strace and returns what it did and in which
 // environment.
 func Run(ctx context.Context, r *Request) (*Capture, error) {
-	c, err := newCapturer(r)
+	c, err := newWatched(r)
 	if err != nil {
 		return nil, err
 	}
@@ -68,22 +70,17 @@ func Run(ctx context.Context, r *Request) (*Capture, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.describe(ctx, image)
+	return c.describe(ctx, image, c)
 }
 
-// A capturer is one capture under way.
-type capturer struct {
+// A watched build runs on this machine as it is, under strace.
+type watched struct {
 	*Request
-	request  *request
-	dir      string
-	artifact string // absolute
-	record   *record
-	started  time.Time
-	finished time.Time
-	digests  map[string]attest.Digest
+	*capturer
+	dir string
 }
 
-func newCapturer(r *Request) (*capturer, error) {
+func newWatched(r *Request) (*watched, error) {
 	req, err := readRequest(r.Command)
 	if err != nil {
 		return nil, err
@@ -91,7 +88,7 @@ func newCapturer(r *Request) (*capturer, error) {
 	if (r.Pack == "") == (r.Builder == "") {
 		return nil, errors.New("a capture needs a builder image: either make one or name the one to hold the build to")
 	}
-	c := &capturer{Request: r, request: req, digests: map[string]attest.Digest{}}
+	c := &watched{Request: r, capturer: &capturer{command: r.Command, request: req, base: r.Base, config: r.Config, world: here}}
 	if c.dir, err = filepath.Abs(r.Dir); err != nil {
 		return nil, err
 	}
@@ -108,15 +105,10 @@ func newCapturer(r *Request) (*capturer, error) {
 		return nil, errors.New("the source tree is /: name its directory, or nothing is outside it")
 	}
 	c.record = newRecord(source)
-	switch {
-	case r.Artifact != "":
+	if r.Artifact != "" {
 		c.artifact, err = filepath.Abs(r.Artifact)
-	case req.output == "":
-		err = errors.New("the command does not say what its output is: name it")
-	case filepath.IsAbs(req.output):
-		c.artifact = req.output
-	default:
-		c.artifact = filepath.Join(c.dir, req.output)
+	} else {
+		c.artifact, err = req.artifact(c.dir)
 	}
 	return c, err
 }
@@ -136,7 +128,7 @@ func environ() []string {
 }
 
 // build runs the command under strace and reads the record it leaves.
-func (c *capturer) build(ctx context.Context) error {
+func (c *watched) build(ctx context.Context) error {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		return fmt.Errorf("%w: strace is not installed", ErrNoTracer)
@@ -187,7 +179,7 @@ func failed(trace *os.File, command []string, err error) error {
 
 // place moves inputs that links lead into the source tree to the sources, and
 // drops what the build made itself.
-func (c *capturer) place() error {
+func (c *watched) place() error {
 	var outside []input
 	for _, in := range c.record.inputs {
 		real, _, err := resolve(in.path)
@@ -207,7 +199,7 @@ func (c *capturer) place() error {
 }
 
 // builderImage makes the builder image, or holds the build to the one given.
-func (c *capturer) builderImage() (attest.Digest, error) {
+func (c *watched) builderImage() (attest.Digest, error) {
 	paths := make([]string, len(c.record.inputs))
 	for i, in := range c.record.inputs {
 		paths[i] = in.path
@@ -260,27 +252,71 @@ func expand(paths []string) ([]string, error) {
 	return all, nil
 }
 
-// digest returns the digest of a file, read once.
-func (c *capturer) digest(real string) (attest.Digest, error) {
-	if d, ok := c.digests[real]; ok {
-		return d, nil
-	}
-	d, err := digestFile(real)
-	if err == nil {
-		c.digests[real] = d
-	}
-	return d, err
-}
-
-// linkerOpens returns the files opened by the linker that made the artifact;
-// by all linkers where a later step made it from what they linked.
-func (c *capturer) linkerOpens() []opened {
+// linked returns the files opened by the linker that made the artifact; by all
+// linkers where a later step made it from what they linked.
+func (c *watched) linked() ([]string, error) {
 	var all []opened
 	for _, r := range slices.Backward(c.record.runs) {
 		if slices.Contains(r.opened, opened{c.artifact, true}) {
-			return r.opened
+			return afterwards(r.opened), nil
 		}
 		all = append(all, r.opened...)
 	}
-	return all
+	return afterwards(all), nil
+}
+
+// version runs the tool.
+func (c *watched) version(ctx context.Context, real string) (string, error) {
+	cmd := exec.CommandContext(ctx, real, "--version")
+	cmd.Env = []string{"LC_ALL=C"}
+	out, err := cmd.Output()
+	return string(out), err
+}
+
+// source returns the digest of what the build read in its source tree: of the
+// file where it is one, else of a tar of all, sorted, without times and owners.
+func (c *watched) source() (attest.Digest, []string, error) {
+	files := map[string]entry{}
+	for _, in := range c.record.sources {
+		real, e, err := resolve(in.path)
+		if err != nil {
+			return "", nil, fmt.Errorf("the build used a source file that is gone: %w", err)
+		}
+		if !e.mode.IsRegular() || real == c.artifact {
+			continue
+		}
+		if err := fromSource(real); err != nil {
+			return "", nil, err
+		}
+		files[strings.TrimPrefix(strings.TrimPrefix(real, c.record.source), "/")] = e
+	}
+	names := make([]string, 0, len(files))
+	for name := range files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	switch len(names) {
+	case 0:
+		return "", nil, fmt.Errorf("the build read nothing in its source tree %s: name the right one", c.record.source)
+	case 1:
+		d, err := c.digest(filepath.Join(c.record.source, names[0]))
+		return d, names, err
+	}
+	sum := sha256.New()
+	err := writeTar(sum, c.record.source, files)
+	return attest.DigestFromSum(sum.Sum(nil)), names, err
+}
+
+// fromSource refuses objects that an earlier build compiled: nobody knows with
+// which flags.
+func fromSource(path string) error {
+	f, err := elf.Open(path)
+	if err != nil {
+		return nil // no ELF file: a source like any other
+	}
+	defer f.Close()
+	if f.Type == elf.ET_REL {
+		return fmt.Errorf("the build used %s, which an earlier one compiled: start from a clean tree", path)
+	}
+	return nil
 }

@@ -3,7 +3,6 @@ package build
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"path"
 	"strings"
 	"time"
@@ -123,19 +122,21 @@ func driverFamily(real string) string {
 const versionTimeout = 10 * time.Second
 
 // describe asks a tool for its version and hashes its file.
-func (t *tool) describe(ctx context.Context, digest func(string) (attest.Digest, error)) (attest.Tool, error) {
+func (t *tool) describe(ctx context.Context, s scene, digest func(string) (attest.Digest, error)) (attest.Tool, error) {
 	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, t.real, "--version")
-	cmd.Args[0] = t.name // gcc says the name it was called by
-	cmd.Env = []string{"LC_ALL=C"}
-	out, err := cmd.Output()
+	out, err := s.version(ctx, t.real)
 	if err != nil {
 		return attest.Tool{}, fmt.Errorf("asking %s for its version: %w", t.real, err)
 	}
-	line, rest, _ := strings.Cut(string(out), "\n")
-	if (t.name == "gcc" || t.name == "g++") && !strings.Contains(rest, "Free Software Foundation") {
-		return attest.Tool{}, fmt.Errorf("%s is not gcc: it says it is %q", t.real, line)
+	line, rest, _ := strings.Cut(out, "\n")
+	if t.name == "gcc" || t.name == "g++" {
+		if !strings.Contains(rest, "Free Software Foundation") {
+			return attest.Tool{}, fmt.Errorf("%s is not gcc: it says it is %q", t.real, line)
+		}
+		if _, said, ok := strings.Cut(line, " "); ok { // it says first the name it was called by
+			line = t.name + " " + said
+		}
 	}
 	d, err := digest(t.real)
 	return attest.Tool{Name: t.name, Version: strings.TrimSpace(line), Digest: d}, err

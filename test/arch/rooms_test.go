@@ -86,7 +86,7 @@ var may = map[string][]string{
 
 	"registry/content/contenttest": {"attest", "registry/content"},
 
-	"build":                   {"internal/strictjson", "attest", "build/object", "build/archive"},
+	"build":                   {"internal/strictjson", "attest", "build/object", "build/archive", "build/sandbox", "build/source"},
 	"build/archive":           {},
 	"build/source":            {"attest", "build/archive"},
 	"build/object":            {"attest"},
