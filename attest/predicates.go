@@ -27,6 +27,7 @@ const (
 	ArtifactBase     = "application/vnd.patchfit.base.v1"
 	ArtifactPatch    = "application/vnd.patchfit.livepatch.v1"
 	ArtifactRebuild  = "application/vnd.patchfit.rebuild.v1" // what a rebuild left behind: its log, and how its result differs
+	ArtifactSource   = "application/vnd.patchfit.source.v1"  // the archive that a build started from
 	ArtifactBundle   = "application/vnd.dev.sigstore.bundle.v0.3+json"
 )
 
@@ -157,6 +158,16 @@ type BuildDefinition struct {
 type ExternalParameters struct {
 	Product string   `json:"product"`
 	Command []string `json:"command"`
+	Recipe  *Recipe  `json:"recipe,omitzero"` // of builds that ran in their builder image
+}
+
+// A Recipe is how a contained build was set up: with command, source and
+// builder image all that is needed to run it again.
+type Recipe struct {
+	Directory       string `json:"directory,omitzero"`     // working directory, below /build; "" is /build
+	Artifact        string `json:"artifact"`               // below /build
+	Configuration   string `json:"configuration,omitzero"` // below /build, or absolute in the builder image
+	SourceDateEpoch int64  `json:"sourceDateEpoch"`        // seconds since 1970, as builds get it (reproducible-builds.org)
 }
 
 // InternalParameters are what the builder chose.

@@ -3,6 +3,7 @@ package attest
 import (
 	"cmp"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -35,6 +36,7 @@ func (d *BuildDefinition) check(at spot) error {
 		at.member("buildType").oneOf(d.BuildType, BuildType),
 		params.member("product").uuid(d.ExternalParameters.Product),
 		checkCommand(params.member("command"), d.ExternalParameters.Command),
+		d.ExternalParameters.Recipe.check(params.member("recipe")),
 		each(deps, d.ResolvedDependencies, checkDependency),
 		unique(deps, d.ResolvedDependencies, func(d ResourceDescriptor) string { return d.Name }),
 	)
@@ -45,6 +47,26 @@ func checkCommand(at spot, argv []string) error {
 		return at.errorf("no command")
 	}
 	return each(at, argv, spot.argument)
+}
+
+// check asks for paths that lead nowhere else, in their one form.
+func (r *Recipe) check(at spot) error {
+	if r == nil {
+		return nil
+	}
+	return cmp.Or(
+		at.member("artifact").below(r.Artifact),
+		unlessEmpty(r.Directory, at.member("directory").below),
+		unlessEmpty(strings.TrimPrefix(r.Configuration, "/"), at.member("configuration").below),
+		at.member("sourceDateEpoch").number(r.SourceDateEpoch, 0),
+	)
+}
+
+func unlessEmpty(v string, check func(string) error) error {
+	if v == "" {
+		return nil
+	}
+	return check(v)
 }
 
 func checkDependency(at spot, d ResourceDescriptor) error {

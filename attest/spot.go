@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"strings"
 	"time"
@@ -59,6 +60,18 @@ func (s spot) line(v string) error {
 		return s.errorf("not valid UTF-8")
 	case strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) }):
 		return s.errorf("%.80q holds characters that do not print", v)
+	}
+	return nil
+}
+
+// below asks for a path that is relative, in its shortest form and leads to
+// something below where it begins.
+func (s spot) below(v string) error {
+	if err := s.line(v); err != nil {
+		return err
+	}
+	if v == "." || !fs.ValidPath(v) {
+		return s.errorf("%.80q is no path below a directory in its shortest form", v)
 	}
 	return nil
 }
