@@ -21,6 +21,7 @@ const (
 type Table struct {
 	names map[string][]Entry
 	parts map[string][]string // names with a suffix that compilers add, by the part before it
+	has   map[string]bool     // objects
 }
 
 // An Entry is one symbol of a [Table].
@@ -47,26 +48,18 @@ func (t *Table) Find(object, name string) []Entry {
 }
 
 // Has reports whether the table has symbols of an object.
-func (t *Table) Has(object string) bool {
-	for _, list := range t.names {
-		for _, e := range list {
-			if e.Object == object {
-				return true
-			}
-		}
-	}
-	return false
-}
+func (t *Table) Has(object string) bool { return t.has[object] }
 
 // Parts returns the names under which compilers put parts and copies of a
 // function beside it or in its place: name.part.0, name.constprop.0 and so on.
 func (t *Table) Parts(name string) []string { return t.parts[name] }
 
 func newTable() *Table {
-	return &Table{names: map[string][]Entry{}, parts: map[string][]string{}}
+	return &Table{names: map[string][]Entry{}, parts: map[string][]string{}, has: map[string]bool{}}
 }
 
 func (t *Table) add(name string, e Entry) {
+	t.has[e.Object] = true
 	if _, known := t.names[name]; !known {
 		if whole, suffix, ok := strings.Cut(name, "."); ok && whole != "" && suffix != "" {
 			t.parts[whole] = append(t.parts[whole], name)

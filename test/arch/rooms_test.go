@@ -88,6 +88,7 @@ var may = map[string][]string{
 
 	"build":                   {"internal/strictjson", "attest", "build/object"},
 	"build/object":            {"attest"},
+	"build/lint":              {"internal/strictjson", "attest", "build/object"},
 	"build/object/objecttest": {"build/object"},
 
 	"host": {"internal/durable", "internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "policy/inquiry", "registry/api", "registry/assertion"},
