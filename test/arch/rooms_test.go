@@ -87,6 +87,7 @@ var may = map[string][]string{
 	"registry/content/contenttest": {"attest", "registry/content"},
 
 	"build":                   {"internal/strictjson", "attest", "build/object"},
+	"build/compare":           {"attest", "build/object"},
 	"build/object":            {"attest"},
 	"build/lint":              {"internal/strictjson", "attest", "build/object"},
 	"build/object/objecttest": {"build/object"},
