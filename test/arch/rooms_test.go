@@ -87,8 +87,10 @@ var may = map[string][]string{
 	"registry/content/contenttest": {"attest", "registry/content"},
 
 	"build":                   {"internal/strictjson", "attest", "build/object"},
+	"build/compare":           {"attest", "build/object"},
 	"build/object":            {"attest"},
-	"build/object/objecttest": {},
+	"build/lint":              {"internal/strictjson", "attest", "build/object"},
+	"build/object/objecttest": {"build/object"},
 
 	"host": {"internal/durable", "internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "policy/inquiry", "registry/api", "registry/assertion"},
 	"web":  {"internal/strictjson", "attest", "ledger", "ledger/index", "ledger/account"},
