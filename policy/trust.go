@@ -228,7 +228,7 @@ func provenanceRole(artifactType string) (attest.Role, bool) {
 		return attest.RolePatch, true
 	case attest.ArtifactBase:
 		return attest.RoleBase, true
-	case attest.ArtifactEnv, attest.ArtifactRebuild, attest.ArtifactBundle:
+	case attest.ArtifactEnv, attest.ArtifactRebuild, attest.ArtifactInputs, attest.ArtifactBundle:
 		return "", false
 	}
 	return attest.RoleBuilder, true // an image

@@ -101,6 +101,8 @@ func (a *Admitter) artifact(m *state.Manifest, p Put) error {
 		return a.oneFile(m, attest.ArtifactBase, "base")
 	case m.Type == attest.ArtifactRebuild:
 		return a.rebuild(m)
+	case m.Type == attest.ArtifactInputs:
+		return a.inputs(m)
 	case isOurs(m):
 		return corrupt("/artifactType: %.80q with a config of %.80q is no artifact this server knows", m.Type, m.ConfigMediaType)
 	}

@@ -29,7 +29,7 @@ var may = map[string][]string{
 	"internal/exit":              {"internal/manual", "internal/term", "ledger", "registry/api", "verify"},
 	"internal/serverconfig":      {"internal/strictjson"},
 	"internal/config":            {"internal/durable", "internal/keyfile", "internal/strictjson", "attest", "registry/assertion", "registry/api"},
-	"internal/publish":           {"internal/durable", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "registry/api", "build"},
+	"internal/publish":           {"internal/durable", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "registry/api", "build", "build/builder", "build/inventory"},
 	"internal/mirror":            {"internal/durable", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "policy", "registry/api"},
 
 	"internal/signing/signingtest": {},
@@ -91,6 +91,9 @@ var may = map[string][]string{
 	"build/object":            {"attest"},
 	"build/lint":              {"internal/strictjson", "attest", "build/object"},
 	"build/object/objecttest": {"build/object"},
+	"build/deb822":            {},
+	"build/inventory":         {"internal/strictjson", "attest", "build/deb822"},
+	"build/builder":           {"internal/strictjson", "internal/term", "attest", "build", "build/deb822", "build/inventory"},
 
 	"host": {"internal/durable", "internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "policy/inquiry", "registry/api", "registry/assertion"},
 	"web":  {"internal/strictjson", "attest", "ledger", "ledger/index", "ledger/account"},
@@ -100,6 +103,7 @@ var may = map[string][]string{
 	"cmd/patchfit/internal/trust":      {"internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/quorum", "ledger/tuf", "registry/api", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/admin":      {"attest", "internal/config", "internal/exit", "internal/keyfile", "registry/api", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/env":        {"internal/exit", "internal/publish", "attest", "build", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/builder":    {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "build", "build/builder", "build/inventory", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/publishing": {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "registry/api", "build", "cmd/patchfit/internal/shell", "verify", "policy"},
 	"cmd/patchfit/internal/verifying":  {"internal/exit", "internal/publish", "internal/term", "attest", "ledger", "ledger/quorum", "ledger/rekorv1", "verify", "policy", "cmd/patchfit/internal/shell", "internal/config", "internal/mirror", "internal/strictjson", "ledger/client", "policy/inquiry", "registry/api"},
 	"cmd/patchfit/internal/witnessing": {"internal/durable", "internal/exit", "internal/keyfile", "internal/pace", "ledger", "ledger/quorum", "ledger/witness", "cmd/patchfit/internal/shell"},
