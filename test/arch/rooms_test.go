@@ -29,6 +29,7 @@ var may = map[string][]string{
 	"internal/exit":              {"internal/manual", "internal/term", "ledger", "registry/api", "verify"},
 	"internal/serverconfig":      {"internal/strictjson"},
 	"internal/config":            {"internal/durable", "internal/keyfile", "internal/strictjson", "attest", "registry/assertion", "registry/api"},
+	"internal/succession":        {"attest", "verify"},
 	"internal/publish":           {"internal/durable", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "registry/api", "build"},
 	"internal/mirror":            {"internal/durable", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "policy", "registry/api"},
 
@@ -87,10 +88,10 @@ var may = map[string][]string{
 	"registry/content/contenttest": {"attest", "registry/content"},
 
 	"build": {"internal/strictjson", "attest"},
-	"host":  {"internal/durable", "internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "policy/inquiry", "registry/api", "registry/assertion"},
+	"host":  {"internal/durable", "internal/keyfile", "internal/strictjson", "internal/succession", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "policy/inquiry", "registry/api", "registry/assertion"},
 	"web":   {"internal/strictjson", "attest", "ledger", "ledger/index", "ledger/account"},
 
-	"cmd/patchfit/internal/shell":      {"internal/durable", "internal/config", "internal/exit", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger/tuf", "ledger/tuf/update", "registry/api", "internal/signing"},
+	"cmd/patchfit/internal/shell":      {"internal/durable", "internal/config", "internal/exit", "internal/keyfile", "internal/strictjson", "internal/succession", "internal/term", "attest", "verify", "ledger/tuf", "ledger/tuf/update", "registry/api", "internal/signing"},
 	"cmd/patchfit/internal/identity":   {"internal/config", "internal/exit", "internal/keyfile", "attest", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/trust":      {"internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/quorum", "ledger/tuf", "registry/api", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/admin":      {"attest", "internal/config", "internal/exit", "internal/keyfile", "registry/api", "cmd/patchfit/internal/shell"},
@@ -101,7 +102,7 @@ var may = map[string][]string{
 	"cmd/patchfit/internal/accounting": {"internal/strictjson", "internal/term", "ledger", "ledger/account", "ledger/client", "registry/api"},
 	"cmd/patchfit/internal/monitoring": {"internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "verify", "ledger/client", "ledger/monitor", "ledger/quorum", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/accounting"},
 	"cmd/patchfit/internal/browse":     {"internal/exit", "internal/publish", "internal/term", "attest", "verify", "registry/api", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/verifying"},
-	"cmd/patchfit/internal/mirroring":  {"internal/config", "internal/exit", "internal/mirror", "internal/term", "attest", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/trust"},
+	"cmd/patchfit/internal/mirroring":  {"internal/config", "internal/exit", "internal/mirror", "internal/succession", "internal/term", "attest", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/trust"},
 	"cmd/patchfit/internal/audit":      {"internal/config", "internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "registry/api", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/accounting", "ledger/account"},
 
 	"deploy":      {},
