@@ -97,7 +97,7 @@ var may = map[string][]string{
 	"cmd/patchfit/internal/admin":      {"attest", "internal/config", "internal/exit", "internal/keyfile", "registry/api", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/env":        {"internal/exit", "internal/publish", "attest", "build", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/publishing": {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "registry/api", "build", "cmd/patchfit/internal/shell", "verify", "policy"},
-	"cmd/patchfit/internal/verifying":  {"internal/exit", "internal/publish", "internal/term", "attest", "ledger", "ledger/quorum", "ledger/rekorv1", "verify", "policy", "cmd/patchfit/internal/shell", "internal/config", "internal/mirror", "internal/strictjson", "ledger/client", "policy/inquiry", "registry/api"},
+	"cmd/patchfit/internal/verifying":  {"internal/exit", "internal/publish", "internal/signing", "internal/term", "attest", "ledger", "ledger/quorum", "ledger/rekorv1", "verify", "policy", "cmd/patchfit/internal/shell", "internal/config", "internal/mirror", "internal/strictjson", "ledger/client", "policy/inquiry", "registry/api"},
 	"cmd/patchfit/internal/witnessing": {"internal/durable", "internal/exit", "internal/keyfile", "internal/pace", "ledger", "ledger/quorum", "ledger/witness", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/accounting": {"internal/strictjson", "internal/term", "ledger", "ledger/account", "ledger/client", "registry/api"},
 	"cmd/patchfit/internal/monitoring": {"internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "verify", "ledger/client", "ledger/monitor", "ledger/quorum", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/accounting"},
