@@ -82,7 +82,7 @@ func (a *Agent) prepare(ctx context.Context, repository string) (*trust, string,
 	if err := a.updatePolicy(ctx); err != nil {
 		return nil, "", err
 	}
-	t, err := a.pinned.prepare()
+	t, err := prepare(a.pinned)
 	if err != nil {
 		return nil, "", err
 	}

@@ -67,21 +67,23 @@ func TestZeroDenies(t *testing.T) {
 func TestEveryFactIsNeeded(t *testing.T) {
 	_, _, f := good(t)
 	unneeded := map[string]string{
-		"*.Host*.Cloned":              "false is what it should be",
-		"*.Host*.Record*.BootID":      "looked at when the record arrives, and to find clones",
-		"*.Host*.Record*.Nonce":       "looked at when the record arrives",
-		"*.Patch*.Contested":          "nothing is what it should be",
-		"*.Patch*.Base*.Contested":    "nothing is what it should be",
-		"*.Host*.Bases[0]*.Contested": "nothing is what it should be",
-		"*.Patch*.Environment":        "only tells what differs; the digest is compared",
-		"*.Embargoes*":                "no embargo is a set of embargoes; nil is not",
-		"*.Site*.Modes":               "nothing enforces, which is what the good case passes",
-		"*.Site*.Modes.MaxRecordAge":  "as above",
-		"*.Site*.Modes.MinimumHost":   "as above",
-		"*.Site*.Modes.MinimumBase":   "as above",
-		"*.Channels":                  "asked where the trust policy does: TestChannelsAreAsked",
-		"*.Channels*":                 "asked where the trust policy does: TestChannelsAreAsked",
-		"*.Revoked*":                  "no revocations are a set of revocations; nil is not",
+		"*.Host*.Cloned":               "false is what it should be",
+		"*.Host*.Record*.BootID":       "looked at when the record arrives, and to find clones",
+		"*.Host*.Record*.Nonce":        "looked at when the record arrives",
+		"*.Patch*.Contested":           "nothing is what it should be",
+		"*.Patch*.Base*.Contested":     "nothing is what it should be",
+		"*.Host*.Bases[0]*.Contested":  "nothing is what it should be",
+		"*.Patch*.Environment":         "only tells what differs; the digest is compared",
+		"*.Embargoes*":                 "no embargo is a set of embargoes; nil is not",
+		"*.Site*.Modes":                "nothing enforces, which is what the good case passes",
+		"*.Site*.Modes.MaxRecordAge":   "as above",
+		"*.Site*.Modes.MinimumHost":    "as above",
+		"*.Site*.Modes.MinimumBase":    "as above",
+		"*.Site*.Modes.RequireChannel": "as above",
+		"*.Site*.RequireChannel":       "asks for more, where it is set: TestSiteRequiresAChannel",
+		"*.Channels":                   "asked where the trust policy does: TestChannelsAreAsked",
+		"*.Channels*":                  "asked where the trust policy does: TestChannelsAreAsked",
+		"*.Revoked*":                   "no revocations are a set of revocations; nil is not",
 	}
 	var facts []fact
 	collect(reflect.ValueOf(f), "", &facts)

@@ -147,7 +147,7 @@ func (l *link) is(e *verify.Evidence, manifest, file attest.Digest) {
 
 // Evidence returns the payload digests of the statements a decision on f stands
 // on: those that are there, in a fixed order, and last the channel that offers the
-// patch, or did, where the trust policy asks for one.
+// patch, or did, where trust policy or site policy asks for one.
 func (f *Facts) Evidence() []attest.Digest {
 	var all []attest.Digest
 	var p parts

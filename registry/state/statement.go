@@ -302,5 +302,6 @@ func (s *State) Statement(bundle attest.Digest) (index.Statement, error) {
 	if p := verify.As[attest.Provenance](e); p != nil {
 		out.BuilderID = p.RunDetails.Builder.ID
 	}
+	out.Channel = verify.As[attest.Channel](e)
 	return out, nil
 }
