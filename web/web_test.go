@@ -61,7 +61,9 @@ type noLedger struct{}
 
 func (noLedger) Body(d attest.Digest) ([]byte, error) { return nil, errors.New("no " + string(d)) }
 
-func (noLedger) Segments(uint64, uint64) ([]account.Segment, error) { return []account.Segment{}, nil }
+func (noLedger) Segments(string, uint64, uint64) ([]account.Segment, error) {
+	return []account.Segment{}, nil
+}
 
 func get(h http.Handler, method, target string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
