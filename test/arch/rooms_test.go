@@ -87,6 +87,8 @@ var may = map[string][]string{
 	"registry/content/contenttest": {"attest", "registry/content"},
 
 	"build": {"internal/strictjson", "attest"},
+
+	"build/modsign": {},
 	"host":  {"internal/durable", "internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "policy/inquiry", "registry/api", "registry/assertion"},
 	"web":   {"internal/strictjson", "attest", "ledger", "ledger/index", "ledger/account"},
 
@@ -95,6 +97,7 @@ var may = map[string][]string{
 	"cmd/patchfit/internal/trust":      {"internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/quorum", "ledger/tuf", "registry/api", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/admin":      {"attest", "internal/config", "internal/exit", "internal/keyfile", "registry/api", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/env":        {"internal/exit", "internal/publish", "attest", "build", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/importing":  {"internal/exit", "attest", "build/modsign", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/publishing": {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "registry/api", "build", "cmd/patchfit/internal/shell", "verify", "policy"},
 	"cmd/patchfit/internal/verifying":  {"internal/exit", "internal/publish", "internal/term", "attest", "ledger", "ledger/quorum", "ledger/rekorv1", "verify", "policy", "cmd/patchfit/internal/shell", "internal/config", "internal/mirror", "internal/strictjson", "ledger/client", "policy/inquiry", "registry/api"},
 	"cmd/patchfit/internal/witnessing": {"internal/durable", "internal/exit", "internal/keyfile", "internal/pace", "ledger", "ledger/quorum", "ledger/witness", "cmd/patchfit/internal/shell"},
