@@ -71,7 +71,7 @@ func (a *Agent) Pull(ctx context.Context, ref Reference, path string) (*Pulled, 
 	return &Pulled{
 		Product: product, Repository: art.Repository, Digest: art.Manifest,
 		File: art.File, Size: art.FileSize, Path: path,
-		Patch: verify.As[attest.LivePatch](q.facts.Patch.Statement),
+		Patch: q.facts.Patch.LivePatch(),
 		Basis: policy.Decide(q.facts).Basis, Checks: policy.Explain(q.facts), Evidence: q.facts.Evidence(),
 	}, nil
 }

@@ -84,6 +84,11 @@ func TestEveryFactIsNeeded(t *testing.T) {
 		"*.Channels":                   "asked where the trust policy does: TestChannelsAreAsked",
 		"*.Channels*":                  "asked where the trust policy does: TestChannelsAreAsked",
 		"*.Revoked*":                   "no revocations are a set of revocations; nil is not",
+		"*.Patch*.Builder":             "of another basis of fit: TestEquivalenceDenials",
+		"*.Patch*.Import":              "of another basis of fit: TestVendorDenials",
+		"*.Patch*.Equivalence":         "of another basis of fit: TestEquivalenceDenials",
+		"*.Patch*.Base*.Import":        "of another basis of fit: TestVendorDenials",
+		"*.Host*.Bases[0]*.Import":     "of another basis of fit: TestVendorDenials",
 	}
 	var facts []fact
 	collect(reflect.ValueOf(f), "", &facts)

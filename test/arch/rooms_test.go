@@ -96,8 +96,9 @@ var may = map[string][]string{
 	"build/inventory":         {"internal/strictjson", "attest", "build/deb822"},
 	"build/builder":           {"internal/strictjson", "internal/term", "attest", "build", "build/deb822", "build/inventory"},
 
-	"host": {"internal/durable", "internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "policy/inquiry", "registry/api", "registry/assertion", "internal/succession"},
-	"web":  {"internal/strictjson", "attest", "ledger", "ledger/index", "ledger/account"},
+	"build/modsign": {},
+	"host":          {"internal/durable", "internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "policy/inquiry", "registry/api", "registry/assertion", "internal/succession"},
+	"web":           {"internal/strictjson", "attest", "ledger", "ledger/index", "ledger/account"},
 
 	"cmd/patchfit/internal/shell":      {"internal/durable", "internal/config", "internal/exit", "internal/keyfile", "internal/strictjson", "internal/succession", "internal/term", "attest", "verify", "ledger/tuf", "ledger/tuf/update", "registry/api", "internal/signing"},
 	"cmd/patchfit/internal/identity":   {"internal/config", "internal/exit", "internal/keyfile", "attest", "cmd/patchfit/internal/shell"},
@@ -105,6 +106,7 @@ var may = map[string][]string{
 	"cmd/patchfit/internal/admin":      {"attest", "internal/config", "internal/exit", "internal/keyfile", "registry/api", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/env":        {"internal/exit", "internal/publish", "attest", "build", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/builder":    {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "build", "build/builder", "build/inventory", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/importing":  {"internal/exit", "attest", "build/modsign", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/publishing": {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "registry/api", "build", "cmd/patchfit/internal/shell", "verify", "policy"},
 	"cmd/patchfit/internal/verifying":  {"internal/exit", "internal/publish", "internal/signing", "internal/term", "attest", "ledger", "ledger/quorum", "ledger/rekorv1", "verify", "policy", "cmd/patchfit/internal/shell", "internal/config", "internal/mirror", "internal/strictjson", "ledger/client", "policy/inquiry", "registry/api"},
 	"cmd/patchfit/internal/witnessing": {"internal/durable", "internal/exit", "internal/keyfile", "internal/pace", "ledger", "ledger/quorum", "ledger/witness", "cmd/patchfit/internal/shell"},

@@ -190,7 +190,7 @@ func (v *flags) predicate(c *Checker, s *source, answer *Answer, policy attest.D
 		p.Levels = append(p.Levels, attest.LevelBuild1)
 	}
 	if answer.Fit != nil {
-		p.Levels = append(p.Levels, attest.LevelFit)
+		p.Levels = append(p.Levels, attest.FitLevels(answer.Fit.Basis)[0])
 	}
 	slices.Sort(p.Levels)
 	return p
