@@ -26,8 +26,10 @@ const (
 	ArtifactEnv      = "application/vnd.patchfit.environment.v1"
 	ArtifactBase     = "application/vnd.patchfit.base.v1"
 	ArtifactPatch    = "application/vnd.patchfit.livepatch.v1"
-	ArtifactRebuild  = "application/vnd.patchfit.rebuild.v1" // what a rebuild left behind: its log, and how its result differs
-	ArtifactSource   = "application/vnd.patchfit.source.v1"  // the archive that a build started from
+	ArtifactRebuild  = "application/vnd.patchfit.rebuild.v1"           // what a rebuild left behind: its log, and how its result differs
+	ArtifactInputs   = "application/vnd.patchfit.builder-inputs.v1"    // what a builder image was made from: files of an archive
+	MediaLock        = "application/vnd.patchfit.builder-lock.v1+json" // config media type of builder inputs: the lock that names them
+	ArtifactSource   = "application/vnd.patchfit.source.v1"            // the archive that a build started from
 	ArtifactBundle   = "application/vnd.dev.sigstore.bundle.v0.3+json"
 )
 

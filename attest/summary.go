@@ -24,7 +24,20 @@ const (
 	LevelBuild1   = "SLSA_BUILD_LEVEL_1"       // there is provenance, and it verified; no more is claimed
 	LevelEvidence = "PATCHFIT_EVIDENCE"        // every statement passed every check
 	LevelFit      = "PATCHFIT_FIT_ENVIRONMENT" // it fits, on the basis of one environment
+	levelFit      = "PATCHFIT_FIT_"            // and the basis of fit
 )
+
+// FitLevels returns the levels of what fits on a basis: that it does, and where
+// the basis stands on provenance, that there is some.
+func FitLevels(basis string) []string {
+	switch basis {
+	case FitEnvironment, "": // as decisions were recorded before there were others
+		return []string{LevelFit, LevelBuild1}
+	case FitVendor:
+		return []string{levelFit + "VENDOR"}
+	}
+	return []string{levelFit + strings.ToUpper(basis), LevelBuild1}
+}
 
 // A Summary is the predicate of a verification summary.
 type Summary struct {

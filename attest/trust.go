@@ -27,6 +27,10 @@ type TrustPolicy struct {
 	// the checkpoint evidence is proven against; "" asks for none. It is read by
 	// whoever reads checkpoints (ledger/quorum).
 	LogPolicy string `json:"logPolicy,omitzero"`
+	// Journals are the keys that servers seal their journals with, in the logs:
+	// SPKI DER, standard base64. They may say nothing else; who watches a log
+	// knows their entries by them. nil: nobody named any.
+	Journals []string `json:"journals,omitzero"`
 	// TUF is the root of the TUF repository that this policy and the ones after
 	// it come by; absent: whoever pins the roots asks the server alone.
 	TUF TUFRoot `json:"tuf,omitzero"`
@@ -127,6 +131,20 @@ func decodeTrustPolicy(b []byte) (*TrustPolicy, error) {
 		return nil, err
 	}
 	return sound(p, p.Roots.check("/roots"))
+}
+
+// JournalKeys returns the ids of the keys that servers seal their journals with;
+// nil: the policy names none.
+func (p *TrustPolicy) JournalKeys() ([]Digest, error) {
+	var ids []Digest
+	for _, b64 := range p.Journals {
+		k, err := ParsePublicKey(b64)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, k.ID())
+	}
+	return ids, nil
 }
 
 // Digest returns the sha256 of r's canonical JSON, what an agent pins.

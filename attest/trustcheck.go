@@ -13,6 +13,7 @@ import (
 const (
 	maxRoots     = maxSignatures
 	maxLogPolicy = 64 << 10
+	maxJournals  = 64
 )
 
 func (p *TrustPolicy) check(at spot) error {
@@ -29,6 +30,7 @@ func (p *TrustPolicy) check(at spot) error {
 		checkTrustedRoot(at.member("trustedRoot"), p.TrustedRoot),
 		checkIdentities(at.member("signers"), p),
 		checkLogPolicy(at.member("logPolicy"), p.LogPolicy),
+		checkJournals(at.member("journals"), p),
 		p.TUF.check(at.member("tuf")),
 	)
 }
@@ -42,6 +44,35 @@ func checkLogPolicy(at spot, text string) error {
 		return at.errorf("its last line does not end in a newline")
 	}
 	return nil
+}
+
+// checkJournals also asks that no key of a journal is anybody else's: a server
+// has it, and what it signs is no statement.
+func checkJournals(at spot, p *TrustPolicy) error {
+	if p.Journals == nil {
+		return nil
+	}
+	if n := len(p.Journals); n == 0 || n > maxJournals {
+		return at.errorf("%d keys of journals, want 1 to %d; an empty list is left out", n, maxJournals)
+	}
+	owner := make(map[string]string)
+	for _, k := range p.Roots.Keys {
+		owner[k] = "a root"
+	}
+	for _, s := range p.Signers {
+		for _, k := range s.Keys {
+			owner[k.Key] = s.Name
+		}
+	}
+	for i, k := range p.Journals {
+		if err := checkKey(at.index(i), k); err != nil {
+			return err
+		}
+		if other, dup := owner[k]; dup {
+			return at.index(i).errorf("this key is already a key of %q", other)
+		}
+	}
+	return unique(at, p.Journals, self)
 }
 
 func (r TUFRoot) check(at spot) error {

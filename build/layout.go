@@ -65,6 +65,19 @@ func openLayout(dir string) (*Layout, error) {
 	return l, nil
 }
 
+// Architecture returns what the image is for, as its config says.
+func (l *Layout) Architecture() (string, error) {
+	b, err := l.readBlob(l.Config)
+	if err != nil {
+		return "", err
+	}
+	var c ocispec.Image
+	if err := strictjson.UnmarshalForeign(b, maxManifest, &c); err != nil {
+		return "", fmt.Errorf("config of the image: %w", err)
+	}
+	return c.Architecture, nil
+}
+
 // Blob opens a blob of the layout. What is read is verified: the last read
 // fails where size or digest are not the descriptor's.
 func (l *Layout) Blob(d ocispec.Descriptor) (io.ReadCloser, error) {

@@ -60,7 +60,7 @@ func (a *Agent) channels(ctx context.Context, t *trust, product string, revoked 
 	}
 	r := policy.NewRevocations(t.Trust, revoked)
 	known := seen.of(product)
-	if p, _ := t.Product(product); !asked && len(known.Bundles) == 0 && (p == nil || p.Channels == "") {
+	if p, _ := t.Product(product); !asked && !a.site.RequireChannel && len(known.Bundles) == 0 && (p == nil || p.Channels == "") {
 		return policy.NewChannels(t.Trust, r, nil), nil
 	}
 	answer, err := a.client.Channels(ctx, product)
@@ -243,7 +243,7 @@ func (a *Agent) channelStatus() ([]ChannelStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := a.pinned.prepare()
+	t, err := prepare(a.pinned)
 	if err != nil {
 		return nil, err
 	}

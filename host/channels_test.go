@@ -54,6 +54,18 @@ func (m *machine) pullChannel(name string) (p *Pulled, err error) {
 	return p, err
 }
 
+// A host's own site policy can ask for a channel that the trust policy does not.
+func TestHostRequiresAChannel(t *testing.T) {
+	m := enrolled(t)
+	const site = "maxRecordAge: 24h\nminimumAssurance:\n  host: signed\n  base: built\nrequireChannel: true\n"
+	m.site(site)
+	m.refused(verify.NoAttestation)
+	m.site(site + "modes:\n  requireChannel: warn\n")
+	m.pulls()
+	m.site(site)
+	m.refused(verify.NoAttestation)
+}
+
 func (m *machine) channelRefused(t *testing.T, reason verify.Reason, fact string) {
 	t.Helper()
 	_, err := m.pullChannel("")

@@ -12,7 +12,7 @@ import (
 )
 
 // delivered are the kinds of patches this agent hands over. It applies none.
-var delivered = []string{attest.PatchELFTest}
+var delivered = []string{attest.PatchELFTest, attest.PatchKernel, attest.PatchLibpulp}
 
 // Denied is this host's own decision that it may not have an artifact,
 // whatever the server says.
@@ -144,7 +144,7 @@ func (q *question) decide() error {
 	p := q.facts.Patch
 	d := policy.Decide(q.facts)
 	if d.Allow {
-		if r := deliverable(verify.As[attest.LivePatch](p.Statement)); r != nil {
+		if r := deliverable(p.LivePatch()); r != nil {
 			return r
 		}
 		return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/keyfile"
+	"github.com/patchfit/patchfit/internal/succession"
 	"github.com/patchfit/patchfit/registry/api"
 )
 
@@ -70,7 +71,7 @@ func (s *state) enroll(ctx context.Context, token *api.EnrolmentToken, name stri
 	if pinned, err = s.upToDate(ctx, client, pinned, o); err != nil {
 		return nil, err
 	}
-	if refusal := pinned.unexpired(now()); refusal != nil {
+	if refusal := unexpired(pinned, now()); refusal != nil {
 		return nil, refusal
 	}
 	enrolled, err := introduce(ctx, client, signer, token, name)
@@ -87,15 +88,15 @@ func (s *state) enroll(ctx context.Context, token *api.EnrolmentToken, name stri
 	return id, s.write(identityFile, id)
 }
 
-// upToDate returns the newest of the policies that come after the first one by
+// upToDate returns the newest of the policies that come after the first one, by
 // the TUF repository it names, if it names one. That begins from the root that
 // is pinned, whatever an earlier attempt to enrol left.
-func (s *state) upToDate(ctx context.Context, client *api.Client, first *pinnedPolicy, o Options) (*pinnedPolicy, error) {
+func (s *state) upToDate(ctx context.Context, client *api.Client, first *succession.Policy, o Options) (*succession.Policy, error) {
 	if err := os.Remove(filepath.Join(s.dir, tufFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("tidying the state directory: %w", err)
 	}
 	a := &Agent{state: s, client: client, pinned: first, logger: o.Logger}
-	err := a.followTUF(ctx)
+	err := a.updatePolicy(ctx)
 	return a.pinned, err
 }
 

@@ -26,6 +26,7 @@ import (
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/keyfile"
+	"github.com/patchfit/patchfit/internal/succession"
 	"github.com/patchfit/patchfit/policy"
 	"github.com/patchfit/patchfit/registry/api"
 	"github.com/patchfit/patchfit/verify"
@@ -56,7 +57,7 @@ type Agent struct {
 	site   *policy.Site
 	logger *slog.Logger
 
-	pinned *pinnedPolicy
+	pinned *succession.Policy
 	last   *lastRecord
 	record *attest.HostRecord // what last holds, verified; nil: none yet
 }

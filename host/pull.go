@@ -71,7 +71,7 @@ func (a *Agent) Pull(ctx context.Context, ref Reference, path string) (*Pulled, 
 	return &Pulled{
 		Product: product, Repository: art.Repository, Digest: art.Manifest,
 		File: art.File, Size: art.FileSize, Path: path,
-		Patch: verify.As[attest.LivePatch](q.facts.Patch.Statement),
+		Patch: q.facts.Patch.LivePatch(),
 		Basis: policy.Decide(q.facts).Basis, Checks: policy.Explain(q.facts), Evidence: q.facts.Evidence(),
 	}, nil
 }
@@ -82,7 +82,7 @@ func (a *Agent) prepare(ctx context.Context, repository string) (*trust, string,
 	if err := a.updatePolicy(ctx); err != nil {
 		return nil, "", err
 	}
-	t, err := a.pinned.prepare()
+	t, err := prepare(a.pinned)
 	if err != nil {
 		return nil, "", err
 	}

@@ -349,7 +349,7 @@ func TestOnlyKnownKindsAreDelivered(t *testing.T) {
 	if r := deliverable(&attest.LivePatch{Kind: attest.PatchELFTest}); r != nil {
 		t.Error(r)
 	}
-	for _, p := range []*attest.LivePatch{nil, {}, {Kind: "kernel-livepatch"}} {
+	for _, p := range []*attest.LivePatch{nil, {}, {Kind: "kernel-fullpatch"}} {
 		if r := deliverable(p); r == nil || r.Reason != verify.Corrupt {
 			t.Errorf("kind of %+v: %v, want CORRUPT", p, r)
 		}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/succession"
 	"github.com/patchfit/patchfit/policy"
 	"github.com/patchfit/patchfit/registry/api"
 	"github.com/patchfit/patchfit/verify"
@@ -18,12 +19,12 @@ type trust struct {
 	revoked  map[attest.Digest]*verify.Evidence // verified already, by bundle
 }
 
-func (p *pinnedPolicy) prepare() (*trust, error) {
+func prepare(p *succession.Policy) (*trust, error) {
 	v, err := verify.New(p.TrustPolicy)
 	if err != nil {
 		return nil, err
 	}
-	return &trust{policy.NewTrust(p.TrustPolicy, attest.DigestOf(p.envelope)), v, map[attest.Digest]*verify.Evidence{}}, nil
+	return &trust{policy.NewTrust(p.TrustPolicy, attest.DigestOf(p.Envelope)), v, map[attest.Digest]*verify.Evidence{}}, nil
 }
 
 // revocations fetches the revocations of a product, adds them to those this

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,8 @@ type server struct {
 	other     *verifytest.World // of a second build, where there is one
 	root      *verifytest.Signer
 
-	policy      []byte // envelope
+	policy      []byte   // envelope
+	turns       [][]byte // policies whose roots are others than those before, oldest first
 	manifest    []byte
 	patch       []byte
 	bundles     map[string][]byte // by the name of what is said
@@ -220,7 +222,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/token":
 		s.giveToken(w, body)
 	case "/v1/trust-policy":
-		w.Write(s.policy)
+		w.Write(s.policyAfter(r.URL.Query().Get("after")))
 	case "/v1/enrol":
 		s.enrol(w, body)
 	case hosts:
@@ -253,6 +255,18 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		api.WriteError(w, api.Errorf(http.StatusNotFound, api.CodeNotFound, "no %s", path))
 	}
+}
+
+// policyAfter is the change of roots after a version, else the newest policy.
+func (s *server) policyAfter(version string) []byte {
+	after, err := strconv.ParseInt(version, 10, 64)
+	for _, turn := range s.turns {
+		e, _ := attest.ParseEnvelope(turn, attest.PolicyPayload)
+		if p, _ := attest.ParseTrustPolicy(e.Payload); err == nil && p.Version > after {
+			return turn
+		}
+	}
+	return s.policy
 }
 
 func (s *server) public(path string) bool {

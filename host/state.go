@@ -13,6 +13,7 @@ import (
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/durable"
 	"github.com/patchfit/patchfit/internal/strictjson"
+	"github.com/patchfit/patchfit/internal/succession"
 	"github.com/patchfit/patchfit/policy"
 	"github.com/patchfit/patchfit/registry/api"
 )
@@ -160,7 +161,7 @@ func ReadIdentity(dir string) (*Identity, error) {
 // KeyFile returns the path of the host's private key in a state directory.
 func KeyFile(dir string) string { return filepath.Join(dir, keyFile) }
 
-func (s *state) readPolicy() (*pinnedPolicy, error) {
+func (s *state) readPolicy() (*succession.Policy, error) {
 	p := &storedPolicy{}
 	if err := readJSON(s.dir, policyFile, p); err != nil {
 		return nil, err
@@ -175,15 +176,15 @@ func (s *state) readPolicy() (*pinnedPolicy, error) {
 	if opened.Version != p.Version {
 		return nil, fmt.Errorf("reading %s: it holds version %d and says version %d", policyFile, opened.Version, p.Version)
 	}
-	return &pinnedPolicy{TrustPolicy: opened, envelope: p.Envelope}, nil
+	return &succession.Policy{TrustPolicy: opened, Envelope: p.Envelope}, nil
 }
 
-func (s *state) writePolicy(p *pinnedPolicy) error {
+func (s *state) writePolicy(p *succession.Policy) error {
 	roots, err := p.Roots.Digest()
 	if err != nil {
 		return err
 	}
-	return s.write(policyFile, storedPolicy{SchemaVersion: stateVersion, Version: p.Version, Roots: roots, Envelope: p.envelope})
+	return s.write(policyFile, storedPolicy{SchemaVersion: stateVersion, Version: p.Version, Roots: roots, Envelope: p.Envelope})
 }
 
 func (s *state) readRecord() (*lastRecord, error) {

@@ -25,6 +25,7 @@ import (
 const (
 	EntriesPath    = "/api/v2/log/entries" // POST: add an entry (Rekor v2)
 	ReadPath       = "/api/v2/"            // GET: checkpoint and tiles (C2SP tlog-tiles)
+	ShardsPath     = "/shards/"            // ORIGIN and ReadPath after it: the same of a log that is frozen
 	TimestampsPath = "/api/v1/timestamp"   // POST: RFC 3161
 )
 

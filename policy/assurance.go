@@ -16,6 +16,7 @@ type Assurance struct {
 const (
 	HostSigned   = "signed"   // by the host's enrolled key
 	BaseObserved = "observed" // only hosts have seen it
+	BaseImported = "imported" // a vendor's, as a trusted importer verified
 	BaseBuilt    = "built"    // provenance by the product's base authority
 )
 
@@ -42,7 +43,7 @@ func baseLevel(name string) int {
 	switch name {
 	case BaseObserved:
 		return 1
-	case "imported":
+	case BaseImported:
 		return 2
 	case BaseBuilt:
 		return 3
@@ -83,6 +84,9 @@ func (f *view) assurance() bool {
 
 // baseAssurance returns how well the patch's base is known.
 func (f *view) baseAssurance() string {
+	if f.basis.has(linkBaseImport) {
+		return f.importedAs()
+	}
 	if provenance := &f.chain[3]; f.parts.baseBuild != nil && provenance.vetted.trusted {
 		return BaseBuilt
 	}

@@ -89,13 +89,28 @@ func (c *Channels) All(product string) []*verify.Evidence {
 	return all
 }
 
-// asked reports whether the trust policy asks for a channel. It is complete
-// where that can be told.
-func (f *view) channelAsked() (asked, complete bool) {
+// An asking is who asks for a channel.
+type asking struct {
+	by   bool // somebody does
+	warn bool // only the site policy does, and it warns
+}
+
+// channelAsked tells who asks for a channel: the trust policy, whose word nobody
+// can soften, or the site policy. It is complete where that can be told.
+func (f *view) channelAsked() (a asking, complete bool) {
 	if f.under.trust == nil {
-		return false, false
+		return a, false
 	}
-	return f.under.trust.Channels == attest.ChannelsRequired, true
+	required := f.under.trust.Channels == attest.ChannelsRequired
+	site := f.Site != nil && f.Site.RequireChannel
+	return asking{required || site, !required && site && f.Site.Modes.RequireChannel == Warn}, true
+}
+
+// tell takes what a channel rule found last as a warning, where it only warns.
+func (f *view) tell(a asking, rule int) {
+	if a.warn {
+		f.warnOf(rule)
+	}
 }
 
 // placed looks for the patch, for its base, in the channels. It returns the one
@@ -120,7 +135,7 @@ func (f *view) placed() (offers, dropped *verify.Evidence) {
 // or none lists the patch.
 func (f *Facts) channel() *verify.Evidence {
 	v := view{Facts: f, under: newGathering(f.Trust, f.Product, f.Revoked)}
-	if asked, _ := v.channelAsked(); !asked {
+	if a, _ := v.channelAsked(); !a.by {
 		return nil
 	}
 	offers, dropped := v.placed()
@@ -130,8 +145,8 @@ func (f *Facts) channel() *verify.Evidence {
 func expiry(e *verify.Evidence) time.Time { return verify.As[attest.Channel](e).Expires }
 
 func (f *view) channelListed() bool {
-	asked, complete := f.channelAsked()
-	if !asked {
+	a, complete := f.channelAsked()
+	if !a.by {
 		return complete
 	}
 	if f.Patch == nil || f.Patch.Base == nil {
@@ -140,37 +155,41 @@ func (f *view) channelListed() bool {
 	switch offers, dropped := f.placed(); {
 	case f.Channels == nil:
 		f.missing("knowledge of the product's channels")
+		f.tell(a, ruleChannelListed)
 	case offers == nil && dropped == nil:
 		f.missing("channel/v1 that lists the patch for its base")
+		f.tell(a, ruleChannelListed)
 	}
 	return true
 }
 
 func (f *view) notSuperseded() bool {
-	asked, complete := f.channelAsked()
-	if !asked {
+	a, complete := f.channelAsked()
+	if !a.by {
 		return complete
 	}
 	offers, dropped := f.placed()
 	if offers == nil && dropped != nil {
 		f.ev = dropped
 		f.differs("the patch in "+titleOf(dropped), "offered", "superseded")
+		f.tell(a, ruleNotSuperseded)
 	}
-	return offers != nil || dropped != nil
+	return a.warn || offers != nil || dropped != nil
 }
 
 func (f *view) channelCurrent() bool {
-	asked, complete := f.channelAsked()
-	if !asked {
+	a, complete := f.channelAsked()
+	if !a.by {
 		return complete
 	}
 	offers, _ := f.placed()
 	if offers == nil {
-		return false
+		return a.warn
 	}
 	if f.Now.IsZero() || !f.Now.Before(expiry(offers)) {
 		f.ev = offers
 		f.differs("now before "+titleOf(offers)+" expires", expiry(offers).Format(time.RFC3339), f.Now.UTC().Format(time.RFC3339))
+		f.tell(a, ruleChannelCurrent)
 	}
 	return true
 }

@@ -13,14 +13,14 @@ func Anew(f *Facts) *Facts {
 		}
 		if bases[b] == nil {
 			c := *b
-			c.under, c.vetted = gathering{}, [4]vetted{}
+			c.under, c.vetted, c.imported = gathering{}, [4]vetted{}, [1]vetted{}
 			bases[b] = &c
 		}
 		return bases[b]
 	}
 	if f.Patch != nil {
 		p := *f.Patch
-		p.under, p.vetted, p.Base = gathering{}, [2]vetted{}, base(p.Base)
+		p.under, p.vetted, p.beside, p.Base = gathering{}, [2]vetted{}, [4]vetted{}, base(p.Base)
 		next.Patch = &p
 	}
 	if f.Host != nil {

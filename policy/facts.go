@@ -63,10 +63,14 @@ type Patch struct {
 	// Environment is the environment/v1 the statement names. Where the patch
 	// fits it is the base's; where not, it tells what differs.
 	Environment *verify.Evidence
-	Base        *Base  // what its statement names; nil: unknown
-	Contested   string // what two trusted statements disagree about; "" if nothing
+	Builder     *verify.Evidence // provenance of the builder image of Environment
+	Import      *verify.Evidence // import/v1
+	Equivalence *verify.Evidence // vouches for Environment, as one for Base
+	Base        *Base            // what its statement names; nil: unknown
+	Contested   string           // what two trusted statements disagree about; "" if nothing
 	under       gathering
 	vetted      [2]vetted // Statement, Provenance
+	beside      [4]vetted // Import, Environment, Builder, Equivalence
 }
 
 // A Base is a base and the evidence about it, down to its builder image.
@@ -77,8 +81,10 @@ type Base struct {
 	Provenance  *verify.Evidence
 	Environment *verify.Evidence // environment/v1
 	Builder     *verify.Evidence // provenance of the builder image
+	Import      *verify.Evidence // import/v1
 	Contested   string
-	trusted     bool // Statement is by the product's base authority
+	trusted     bool // what says which base it is, is by who may say so
 	under       gathering
 	vetted      [4]vetted // Statement, Provenance, Environment, Builder
+	imported    [1]vetted // Import
 }

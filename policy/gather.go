@@ -21,11 +21,13 @@ func GatherBase(t *Trust, product string, a Artifact, p *Pool) *Base {
 	g := newGathering(t, product, p.Revoked)
 	b := &Base{Artifact: a, under: g}
 	about := p.About(a.Manifest)
-	var contested [2]string
+	var contested [3]string
 	b.Statement, contested[0] = pick[attest.Base](g, attest.RoleBase, about)
 	b.Provenance, contested[1] = pick[attest.Provenance](g, attest.RoleBase, about)
-	b.Contested = cmp.Or(contested[0], contested[1])
-	b.trusted = g.trusts(attest.RoleBase, b.Statement)
+	b.Import, contested[2] = pick[attest.Import](g, attest.RoleImport, about)
+	b.Contested = cmp.Or(contested[0], contested[1], contested[2])
+	said, role := b.statement()
+	b.trusted = g.trusts(role, said)
 	if s := verify.As[attest.Base](b.Statement); s != nil {
 		b.Environment = g.environment(p.Environment(s.Environment), a.Subject)
 	}
@@ -33,8 +35,9 @@ func GatherBase(t *Trust, product string, a Artifact, p *Pool) *Base {
 		b.Builder, _ = pick[attest.Provenance](g, attest.RoleBuilder, p.About(e.BuilderImage))
 	}
 	for i, e := range [...]*verify.Evidence{b.Statement, b.Provenance, b.Environment, b.Builder} {
-		b.vetted[i] = g.vet(statements[2+i].role, e)
+		b.vetted[i] = g.vet(statements[linkBase+i].role, e)
 	}
+	b.imported[0] = g.vet(attest.RoleImport, b.Import)
 	return b
 }
 
@@ -44,27 +47,37 @@ func GatherPatch(t *Trust, product string, a Artifact, base *Base, p *Pool) *Pat
 	g := newGathering(t, product, p.Revoked)
 	patch := &Patch{Artifact: a, Base: base, under: g}
 	about := p.About(a.Manifest)
-	var contested [2]string
+	var contested [4]string
 	patch.Statement, contested[0] = pick[attest.LivePatch](g, attest.RolePatch, about)
 	patch.Provenance, contested[1] = pick[attest.Provenance](g, attest.RolePatch, about)
-	patch.Contested = cmp.Or(contested[0], contested[1])
+	patch.Import, contested[2] = pick[attest.Import](g, attest.RoleImport, about)
+	patch.Equivalence, contested[3] = g.equivalence(patch, base, p)
+	patch.Contested = cmp.Or(contested[0], contested[1], contested[2], contested[3])
 	if s := verify.As[attest.LivePatch](patch.Statement); s != nil {
 		patch.Environment = g.environment(p.Environment(s.Environment), "")
 	}
+	if e := verify.As[attest.Environment](patch.Environment); e != nil {
+		patch.Builder, _ = pick[attest.Provenance](g, attest.RoleBuilder, p.About(e.BuilderImage))
+	}
 	for i, e := range [...]*verify.Evidence{patch.Statement, patch.Provenance} {
 		patch.vetted[i] = g.vet(statements[i].role, e)
+	}
+	for i, e := range [...]*verify.Evidence{patch.Import, patch.Environment, patch.Builder, patch.Equivalence} {
+		patch.beside[i] = g.vet(statements[besidePatch(i)].role, e)
 	}
 	return patch
 }
 
 // Matches reports whether r, one measurement of a running host, is of this
-// base: a statement of the product's base authority lists it, all of it.
+// base: a statement of the product's base authority lists it, all of it, or one
+// of an importer where the base is of others.
 func (b *Base) Matches(r attest.Running) bool {
 	if b == nil || !b.trusted {
 		return false
 	}
-	s := verify.As[attest.Base](b.Statement)
-	return s != nil && s.Product == r.Product && slices.Contains(s.Measurements, r.Measurement)
+	said, _ := b.statement()
+	product, list := Measurements(said)
+	return product == r.Product && slices.Contains(list, r.Measurement)
 }
 
 // trusts reports whether e counts here: its signer has the role, and it names
@@ -144,6 +157,12 @@ func meaning(e *verify.Evidence) string {
 	}
 	if p := verify.As[attest.LivePatch](e); p != nil {
 		return canonical(p, e)
+	}
+	if i := verify.As[attest.Import](e); i != nil {
+		return meaningOfImport(i, e)
+	}
+	if q := verify.As[attest.Equivalence](e); q != nil {
+		return meaningOfEquivalence(q, e)
 	}
 	return string(e.File())
 }

@@ -9,9 +9,10 @@ import (
 // Modes say of each site rule whether what it finds denies or only warns. The
 // zero Modes enforce. Core rules have no mode.
 type Modes struct {
-	MaxRecordAge Mode
-	MinimumHost  Mode
-	MinimumBase  Mode
+	MaxRecordAge   Mode
+	MinimumHost    Mode
+	MinimumBase    Mode
+	RequireChannel Mode
 }
 
 // A Mode is how a site rule is meant. All but Warn enforces.
@@ -26,9 +27,10 @@ const (
 // read reads the modes of a site policy. A site rule is called by the field
 // that sets it; any other name is an error, that of a core rule by its own.
 func (m *Modes) read(written map[string]string) error {
-	*m = Modes{Enforce, Enforce, Enforce}
+	*m = Modes{Enforce, Enforce, Enforce, Enforce}
 	site := map[string]*Mode{
 		"maxRecordAge": &m.MaxRecordAge, "minimumAssurance.host": &m.MinimumHost, "minimumAssurance.base": &m.MinimumBase,
+		"requireChannel": &m.RequireChannel,
 	}
 	for name, mode := range written {
 		field := site[name]
@@ -37,7 +39,7 @@ func (m *Modes) read(written map[string]string) error {
 		case field == nil && isRule:
 			return strictjson.Errorf("/modes/"+name, "a core rule has no mode: it is always enforced")
 		case field == nil:
-			return strictjson.Errorf("/modes", "%.40q is no site rule; they are maxRecordAge, minimumAssurance.host and minimumAssurance.base", name)
+			return strictjson.Errorf("/modes", "%.40q is no site rule; they are maxRecordAge, minimumAssurance.host, minimumAssurance.base and requireChannel", name)
 		case mode != string(Enforce) && mode != string(Warn):
 			return strictjson.Errorf("/modes/"+name, "%.40q is not enforce or warn", mode)
 		}
@@ -50,9 +52,13 @@ func (m *Modes) read(written map[string]string) error {
 // where the site policy says so.
 func (f *view) bySite(mode Mode, rule int, field, want, got string) {
 	f.differs(field, want, got)
-	if mode != Warn {
-		return
+	if mode == Warn {
+		f.warnOf(rule)
 	}
+}
+
+// warnOf makes a warning of what was found last.
+func (f *view) warnOf(rule int) {
 	last := len(f.found) - 1
 	w := f.found[last]
 	w.Rule, w.Reason, w.Remedy = rules[rule].id, rules[rule].reason, rules[rule].reason.Remedy()

@@ -13,7 +13,8 @@
 // environment digest has to be named alike by the patch's provenance, its
 // livepatch/v1, the base's provenance and its base/v1, and to be the digest of
 // the environment/v1 that the base authority signed; and so on down to the
-// builder image. Everything has to be there; each statement has to be proven,
+// builder image. (Where a product accepts other bases of fit: bases.go.)
+// Everything has to be there; each statement has to be proven,
 // about its artifact, and by a signer who had the role for it when it was
 // timestamped; nothing may be contested or revoked.
 //
@@ -26,7 +27,6 @@
 package policy
 
 import (
-	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/verify"
 )
 
@@ -77,15 +77,15 @@ var rules = [...]rule{
 	ruleSignersTrusted:     {"signers-trusted", verify.UntrustedSigner, "every statement used is by a signer who had the role for it at its time"},
 	ruleNotRevoked:         {"not-revoked", verify.Revoked, "no trusted revocation names anything used"},
 	ruleNotContested:       {"not-contested", verify.Contested, "no two trusted live statements disagree"},
-	ruleChannelListed:      {"channel-listed", verify.NoAttestation, "where the trust policy asks for channels, one of the product's lists the patch for its base"},
-	ruleNotSuperseded:      {"not-superseded", verify.Superseded, "where it asks for channels, the patch is not one that they offered once and do no more"},
-	ruleChannelCurrent:     {"channel-current", verify.Expired, "where it asks for channels, one that offers the patch has not expired"},
+	ruleChannelListed:      {"channel-listed", verify.NoAttestation, "where trust policy or site policy asks for channels, one of the product's lists the patch for its base"},
+	ruleNotSuperseded:      {"not-superseded", verify.Superseded, "where one asks for channels, the patch is not one that they offered once and do no more"},
+	ruleChannelCurrent:     {"channel-current", verify.Expired, "where one asks for channels, one that offers the patch has not expired"},
 	ruleProvenance:         {"provenance", verify.NoProvenance, "patch, base and builder image each have provenance"},
 	ruleSubjectsMatch:      {"subjects-match", verify.SubjectMismatch, "every statement is about its artifact, in this product"},
 	ruleRecordFresh:        {"record-fresh", verify.StaleHostRecord, "the host's record is no older than the site policy asks"},
 	ruleRecordNewest:       {"record-newest", verify.Rollback, "the host's record is the newest one taken from it"},
 	ruleBaseKnown:          {"base-known", verify.UnknownBase, "what the host measured is a base of the product"},
-	ruleEnvironmentMatch:   {"environment-match", verify.EnvMismatch, "patch, base and host name the same environment, target and builder image"},
+	ruleEnvironmentMatch:   {"environment-match", verify.EnvMismatch, "patch, base and host name the same environment, target and builder image, or what the basis of fit has in their place"},
 	ruleBaseMatch:          {"base-match", verify.BaseMismatch, "the patch is for the one base the host runs"},
 	ruleFitBasis:           {"fit-basis", verify.LowAssurance, "the product accepts the basis of fit"},
 	ruleAssurance:          {"assurance", verify.LowAssurance, "host record and base are as assured as the site policy asks"},
@@ -155,7 +155,7 @@ func Decide(f *Facts) Decision {
 	v.look(f)
 	v.walk()
 	if v.passed == allRules && len(v.found) == 0 {
-		return Decision{Allow: true, Basis: attest.FitEnvironment, Warnings: v.warned}
+		return Decision{Allow: true, Basis: v.basis.name, Warnings: v.warned}
 	}
 	return Decision{Reasons: v.found}
 }

@@ -130,5 +130,8 @@ func names(e *verify.Evidence) (environment, builder attest.Digest) {
 	if p := verify.As[attest.LivePatch](e); p != nil {
 		return p.Environment, ""
 	}
+	if q := verify.As[attest.Equivalence](e); q != nil {
+		return q.Environment, ""
+	}
 	return "", ""
 }

@@ -72,10 +72,11 @@ func (f *view) attested() bool {
 		f.missing("an artifact that is a live patch")
 		return true
 	}
-	complete := f.present(0, f.parts.patch != nil)
-	if f.Patch.Base != nil {
-		complete = f.present(2, f.parts.base != nil) && complete
-		complete = f.present(4, f.parts.environment != nil) && complete
+	complete := true
+	for _, i := range [...]int{linkPatch, linkPatchImport, linkBase, linkBaseImport, linkEnvironment, linkPatchEnvironment, linkEquivalence} {
+		if f.basis.has(i) && (f.Patch.Base != nil || i == linkPatch || i == linkPatchImport) {
+			complete = f.present(i, f.parts.has(i)) && complete
+		}
 	}
 	return complete && f.Patch.Base != nil
 }
@@ -84,13 +85,13 @@ func (f *view) provenance() bool {
 	if f.Patch == nil {
 		return false
 	}
-	complete := f.builtBy(1, f.parts.patchBuild)
-	complete = f.builtBy(3, f.parts.baseBuild) && complete
-	return f.builtBy(5, f.parts.image) && complete
-}
-
-func (f *view) builtBy(i int, p *attest.Provenance) bool {
-	return f.chain[i].known && f.present(i, p != nil)
+	complete := true
+	for _, i := range [...]int{linkPatchBuild, linkBaseBuild, linkBuilder, linkPatchBuilder} {
+		if f.basis.has(i) {
+			complete = f.chain[i].known && f.present(i, f.parts.has(i)) && complete
+		}
+	}
+	return complete && f.Patch.Base != nil
 }
 
 // present asks for a statement of the right type. One that is there and not
@@ -120,6 +121,9 @@ func (f *view) logged() bool {
 	complete := true
 	for i := range f.chain {
 		l := &f.chain[i]
+		if !f.basis.has(i) {
+			continue
+		}
 		complete = complete && l.evidence != nil
 		if l.evidence != nil && !l.evidence.Proven() {
 			f.missing("proof of " + statements[i].name)
@@ -135,6 +139,9 @@ func (f *view) signersTrusted() bool {
 	complete := true
 	for i := range f.chain {
 		l := &f.chain[i]
+		if !f.basis.has(i) {
+			continue
+		}
 		if l.vetted == nil {
 			complete = false
 			continue
@@ -157,6 +164,7 @@ func (f *view) notRevoked() bool {
 	}
 	for i := range f.chain {
 		switch l := &f.chain[i]; {
+		case !f.basis.has(i):
 		case l.vetted != nil && l.vetted.revoked != nil:
 			f.revoked(i, l.vetted.revoked)
 		case l.evidence == nil:

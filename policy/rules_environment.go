@@ -13,6 +13,12 @@ const maxDifferences = 64 // findings of one comparison of environments
 // itself, its target and its builder image. Where the patch's environment is
 // not the one of the base the host runs, it tells every field.
 func (f *view) environmentMatch() bool {
+	switch f.basis.name {
+	case attest.FitVendor:
+		return f.vendorMatch()
+	case attest.FitEquivalent:
+		return f.equivalentMatch()
+	}
 	p := &f.parts
 	if !f.complete || f.Host == nil || f.Host.Record == nil || len(f.Host.Bases) == 0 {
 		return false

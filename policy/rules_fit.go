@@ -13,7 +13,7 @@ import (
 
 func (f *view) subjectsMatch() bool {
 	for i := range f.chain {
-		if f.chain[i].vetted != nil {
+		if f.basis.has(i) && f.chain[i].vetted != nil {
 			f.about(i)
 		}
 	}
@@ -45,20 +45,20 @@ func (f *view) about(i int) {
 
 // artifacts asks that the manifests are what the statements take them for.
 func (f *view) artifacts() {
-	p, a, b := &f.parts, &f.Patch.Artifact, &f.Patch.Base.Artifact
+	a, b := &f.Patch.Artifact, &f.Patch.Base.Artifact
 	repository := ""
 	if f.under.trust != nil {
 		repository = f.under.trust.Repository
 	}
-	f.ev = f.Patch.Statement
+	f.ev = f.chain[f.patch.link].evidence
 	f.same("type", "the patch's manifest", attest.ArtifactPatch, a.Type)
 	f.same("repository", "the patch", repository, a.Repository)
 	f.same("OCI subject", "the patch", string(b.Manifest), string(a.Subject))
-	f.size("size of the file of livepatch/v1", a.FileSize, p.patch.File.Size)
-	f.ev = f.Patch.Base.Statement
+	f.size("size of the file of "+f.patch.name, a.FileSize, f.patch.file.Size)
+	f.ev = f.chain[f.base.link].evidence
 	f.same("type", "the base's manifest", attest.ArtifactBase, b.Type)
 	f.same("repository", "the base", repository, b.Repository)
-	f.size("size of the file of base/v1", b.FileSize, p.base.File.Size)
+	f.size("size of the file of "+f.base.name, b.FileSize, f.base.file.Size)
 }
 
 func (f *view) size(field string, want, got int64) {
@@ -173,13 +173,13 @@ func (f *view) baseMatch() bool {
 	if !f.complete || f.Host == nil || len(f.Host.Bases) == 0 {
 		return false
 	}
-	f.ev = f.Patch.Statement
-	p, a := &f.parts, &f.Patch.Base.Artifact
-	f.same("base", "livepatch/v1", string(a.Manifest), string(p.patch.Base))
-	f.same("base file", "livepatch/v1", string(a.File), string(p.patch.BaseFile))
+	f.ev = f.chain[f.patch.link].evidence
+	a := &f.Patch.Base.Artifact
+	f.same("base", f.patch.name, string(a.Manifest), string(f.patch.base))
+	f.same("base file", f.patch.name, string(a.File), string(f.patch.baseFile))
 	for _, b := range f.Host.Bases {
 		if b != nil {
-			f.same("file", "the base the host runs", string(b.Artifact.File), string(p.patch.BaseFile))
+			f.same("file", "the base the host runs", string(b.Artifact.File), string(f.patch.baseFile))
 		}
 	}
 	return true
@@ -189,8 +189,11 @@ func (f *view) fitBasis() bool {
 	if f.under.trust == nil {
 		return false
 	}
-	if accepted := f.under.trust.FitBases; !slices.Contains(accepted, attest.FitEnvironment) {
-		f.differs("basis of fit", listed(accepted), attest.FitEnvironment)
+	if accepted := f.under.trust.FitBases; !slices.Contains(accepted, f.basis.name) {
+		f.differs("basis of fit", listed(accepted), f.basis.name)
+	}
+	if f.basis.name == attest.FitVendor {
+		f.vendorVerified()
 	}
 	return true
 }

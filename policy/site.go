@@ -17,6 +17,7 @@ import (
 type Site struct {
 	MaxRecordAge     time.Duration // how long ago the newest host record may have arrived
 	MinimumAssurance Assurance
+	RequireChannel   bool  // a patch counts only while a channel offers it, whatever the trust policy says
 	Modes            Modes // of these; the zero value enforces
 	digest           attest.Digest
 }
@@ -30,6 +31,7 @@ const (
 type siteFile struct {
 	MaxRecordAge     string            `json:"maxRecordAge"`
 	MinimumAssurance Assurance         `json:"minimumAssurance"`
+	RequireChannel   bool              `json:"requireChannel,omitzero"`
 	Modes            map[string]string `json:"modes,omitzero"`
 }
 
@@ -45,7 +47,7 @@ func DefaultSite() *Site {
 	return &Site{
 		MaxRecordAge:     24 * time.Hour,
 		MinimumAssurance: Assurance{Host: HostSigned, Base: BaseBuilt},
-		Modes:            Modes{Enforce, Enforce, Enforce},
+		Modes:            Modes{Enforce, Enforce, Enforce, Enforce},
 		digest:           attest.DigestOf([]byte(defaultSite)),
 	}
 }
@@ -65,7 +67,7 @@ func LoadSite(doc []byte) (*Site, error) {
 	if err := f.MinimumAssurance.check(); err != nil {
 		return nil, fmt.Errorf("site policy: %w", err)
 	}
-	s := &Site{MaxRecordAge: age, MinimumAssurance: f.MinimumAssurance, digest: attest.DigestOf(doc)}
+	s := &Site{MaxRecordAge: age, MinimumAssurance: f.MinimumAssurance, RequireChannel: f.RequireChannel, digest: attest.DigestOf(doc)}
 	if err := s.Modes.read(f.Modes); err != nil {
 		return nil, fmt.Errorf("site policy: %w", err)
 	}

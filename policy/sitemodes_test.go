@@ -16,7 +16,7 @@ func TestSiteModes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (policy.Modes{MaxRecordAge: policy.Warn, MinimumHost: policy.Warn, MinimumBase: policy.Warn}); s.Modes != want {
+	if want := (policy.Modes{MaxRecordAge: policy.Warn, MinimumHost: policy.Warn, MinimumBase: policy.Warn, RequireChannel: policy.Enforce}); s.Modes != want {
 		t.Errorf("modes %+v", s.Modes)
 	}
 	for name, tt := range map[string]struct{ modes, says string }{

@@ -25,7 +25,7 @@ type product struct {
 }
 
 // grants are the times in which one key has each role.
-type grants struct{ builder, base, patch, revocation, channel []window }
+type grants struct{ builder, base, patch, revocation, channel, imports []window }
 
 // in returns the times for role; nil for a role there is not.
 func (g *grants) in(role attest.Role) *[]window {
@@ -40,6 +40,8 @@ func (g *grants) in(role attest.Role) *[]window {
 		return &g.revocation
 	case attest.RoleChannel:
 		return &g.channel
+	case attest.RoleImport:
+		return &g.imports
 	}
 	return nil
 }
@@ -155,7 +157,7 @@ func (t *Trust) Signs(product string, e *verify.Evidence) bool {
 		return false
 	}
 	g := p.keys[e.Signer()]
-	for _, windows := range [][]window{g.builder, g.base, g.patch, g.revocation, g.channel} {
+	for _, windows := range [][]window{g.builder, g.base, g.patch, g.revocation, g.channel, g.imports} {
 		if anyHolds(windows, e.Time()) {
 			return true
 		}
@@ -214,6 +216,10 @@ func RoleFor(predicateType, artifactType string) (attest.Role, bool) {
 		return attest.RoleBase, artifactType == attest.ArtifactBase
 	case attest.TypeLivePatch:
 		return attest.RolePatch, artifactType == attest.ArtifactPatch
+	case attest.TypeImport:
+		return attest.RoleImport, artifactType == attest.ArtifactBase || artifactType == attest.ArtifactPatch
+	case attest.TypeEquivalence:
+		return attest.RoleBase, artifactType == attest.ArtifactBase
 	case attest.TypeRevocation:
 		return attest.RoleRevocation, true
 	case attest.TypeProvenance:
@@ -228,7 +234,7 @@ func provenanceRole(artifactType string) (attest.Role, bool) {
 		return attest.RolePatch, true
 	case attest.ArtifactBase:
 		return attest.RoleBase, true
-	case attest.ArtifactEnv, attest.ArtifactRebuild, attest.ArtifactBundle:
+	case attest.ArtifactEnv, attest.ArtifactRebuild, attest.ArtifactInputs, attest.ArtifactBundle:
 		return "", false
 	}
 	return attest.RoleBuilder, true // an image
@@ -251,6 +257,12 @@ func ProductOf(e *verify.Evidence) string {
 	}
 	if c := verify.As[attest.Channel](e); c != nil {
 		return c.Product
+	}
+	if i := verify.As[attest.Import](e); i != nil {
+		return i.Product
+	}
+	if q := verify.As[attest.Equivalence](e); q != nil {
+		return q.Product
 	}
 	return ""
 }

@@ -73,7 +73,7 @@ func TestTrustSkipsKeysThatAreNone(t *testing.T) {
 func TestRoleFor(t *testing.T) {
 	const image = "application/vnd.oci.image.config.v1+json"
 	types := []string{attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeProvenance, attest.TypeHostRecord, "https://example.com/other"}
-	artifacts := []string{attest.ArtifactEnv, attest.ArtifactBase, attest.ArtifactPatch, attest.ArtifactRebuild, attest.ArtifactBundle, image, ""}
+	artifacts := []string{attest.ArtifactEnv, attest.ArtifactBase, attest.ArtifactPatch, attest.ArtifactRebuild, attest.ArtifactInputs, attest.ArtifactBundle, image, ""}
 	want := map[[2]string]attest.Role{
 		{attest.TypeEnvironment, attest.ArtifactEnv}:  attest.RoleBase,
 		{attest.TypeBase, attest.ArtifactBase}:        attest.RoleBase,

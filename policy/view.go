@@ -11,9 +11,12 @@ import (
 type view struct {
 	*Facts
 	under    gathering
+	basis    basis
 	chain    [links]link
 	parts    parts
-	complete bool   // all of parts are there
+	patch    claim
+	base     claim
+	complete bool   // all of parts the basis stands on are there
 	passed   uint32 // rules, by number
 	found    []Finding
 	warned   []Finding        // by site rules that only warn, signed
@@ -29,15 +32,21 @@ func (v *view) look(f *Facts) {
 	} else {
 		v.under = newGathering(f.Trust, f.Product, f.Revoked)
 	}
+	v.basis = v.under.basisOf(f.Patch)
 	v.parts.read(f)
 	v.parts.chain(f, &v.chain)
-	v.complete = v.parts.complete()
+	v.patch, v.base = v.parts.claims(v.basis)
+	v.complete = v.parts.complete(v.basis)
 	if f.Patch == nil {
 		return
 	}
-	v.vet(0, &f.Patch.under, f.Patch.vetted[:])
+	v.vet(linkPatch, &f.Patch.under, f.Patch.vetted[:])
+	for i := range f.Patch.beside {
+		v.vet(besidePatch(i), &f.Patch.under, f.Patch.beside[i:i+1])
+	}
 	if b := f.Patch.Base; b != nil {
-		v.vet(2, &b.under, b.vetted[:])
+		v.vet(linkBase, &b.under, b.vetted[:])
+		v.vet(linkBaseImport, &b.under, b.imported[:])
 	}
 }
 
@@ -47,6 +56,9 @@ func (v *view) look(f *Facts) {
 func (v *view) vet(first int, under *gathering, gathered []vetted) {
 	same := under.is(v.Trust, v.Product, v.Revoked)
 	for i := range gathered {
+		if !v.basis.has(first + i) {
+			continue
+		}
 		switch l := &v.chain[first+i]; {
 		case !l.evidence.Proven():
 		case same && gathered[i].of == l.evidence.Identity():
@@ -66,6 +78,11 @@ type parts struct {
 	patchBuild  *attest.Provenance
 	baseBuild   *attest.Provenance
 	image       *attest.Provenance
+
+	patchImport, baseImport *attest.Import
+	patchEnvironment        *attest.Environment
+	patchImage              *attest.Provenance
+	equivalence             *attest.Equivalence
 }
 
 // read fills p, which is zero, with the predicates there are. What is missing
@@ -76,6 +93,10 @@ func (p *parts) read(f *Facts) {
 	}
 	p.patch = verify.As[attest.LivePatch](f.Patch.Statement)
 	p.patchBuild = verify.As[attest.Provenance](f.Patch.Provenance)
+	p.patchImport = verify.As[attest.Import](f.Patch.Import)
+	p.patchEnvironment = verify.As[attest.Environment](f.Patch.Environment)
+	p.patchImage = verify.As[attest.Provenance](f.Patch.Builder)
+	p.equivalence = verify.As[attest.Equivalence](f.Patch.Equivalence)
 	b := f.Patch.Base
 	if b == nil {
 		return
@@ -84,14 +105,8 @@ func (p *parts) read(f *Facts) {
 	p.baseBuild = verify.As[attest.Provenance](b.Provenance)
 	p.environment = verify.As[attest.Environment](b.Environment)
 	p.image = verify.As[attest.Provenance](b.Builder)
+	p.baseImport = verify.As[attest.Import](b.Import)
 }
-
-// complete reports whether all of them are there.
-func (p *parts) complete() bool {
-	return p.patch != nil && p.base != nil && p.environment != nil && p.patchBuild != nil && p.baseBuild != nil && p.image != nil
-}
-
-const links = 6
 
 // statements are what a decision stands on, from the patch down to the builder
 // image, and who may make them.
@@ -105,6 +120,17 @@ var statements = [links]struct {
 	{"provenance of the base", attest.RoleBase},
 	{"environment/v1 of the base's environment", attest.RoleBase},
 	{"provenance of the builder image", attest.RoleBuilder},
+	{"import/v1 of the patch", attest.RoleImport},
+	{"import/v1 of the base", attest.RoleImport},
+	{"environment/v1 of the patch's environment", attest.RoleBase},
+	{"provenance of the patch's builder image", attest.RoleBuilder},
+	{"environment-equivalence/v1 of the base", attest.RoleBase},
+}
+
+// besidePatch returns the link of what is gathered beside a patch's own
+// statement and provenance.
+func besidePatch(i int) int {
+	return [...]int{linkPatchImport, linkPatchEnvironment, linkPatchBuilder, linkEquivalence}[i]
 }
 
 // A link is one of these statements, with what it has to be about.
@@ -124,6 +150,8 @@ func (p *parts) chain(f *Facts, c *[links]link) {
 	a := &f.Patch.Artifact
 	c[0].is(f.Patch.Statement, a.Manifest, a.File)
 	c[1].is(f.Patch.Provenance, a.Manifest, a.File)
+	c[linkPatchImport].is(f.Patch.Import, a.Manifest, a.File)
+	p.chainBeside(f.Patch, c)
 	b := f.Patch.Base
 	if b == nil {
 		return
@@ -131,6 +159,8 @@ func (p *parts) chain(f *Facts, c *[links]link) {
 	a = &b.Artifact
 	c[2].is(b.Statement, a.Manifest, a.File)
 	c[3].is(b.Provenance, a.Manifest, a.File)
+	c[linkBaseImport].is(b.Import, a.Manifest, a.File)
+	c[linkEquivalence].is(f.Patch.Equivalence, a.Manifest, a.File)
 	c[4].is(b.Environment, a.Subject, "")
 	c[5].evidence = b.Builder
 	if p.base != nil {
@@ -141,21 +171,36 @@ func (p *parts) chain(f *Facts, c *[links]link) {
 	}
 }
 
+// chainBeside lists the patch's own environment, which is known by its digest
+// alone and may be attached anywhere, and its builder image.
+func (p *parts) chainBeside(patch *Patch, c *[links]link) {
+	if p.patch == nil {
+		return
+	}
+	c[linkPatchEnvironment].is(patch.Environment, patch.Environment.Subject(), p.patch.Environment)
+	c[linkPatchBuilder].evidence = patch.Builder
+	if p.patchEnvironment != nil {
+		c[linkPatchBuilder].is(patch.Builder, p.patchEnvironment.BuilderImage, "")
+	}
+}
+
 func (l *link) is(e *verify.Evidence, manifest, file attest.Digest) {
 	l.evidence, l.manifest, l.file, l.known = e, manifest, file, true
 }
 
 // Evidence returns the payload digests of the statements a decision on f stands
 // on: those that are there, in a fixed order, and last the channel that offers the
-// patch, or did, where the trust policy asks for one.
+// patch, or did, where trust policy or site policy asks for one.
 func (f *Facts) Evidence() []attest.Digest {
 	var all []attest.Digest
 	var p parts
 	var c [links]link
 	p.read(f)
 	p.chain(f, &c)
+	under := newGathering(f.Trust, f.Product, f.Revoked)
+	basis := under.basisOf(f.Patch)
 	for i := range c {
-		if c[i].evidence.Proven() {
+		if basis.has(i) && c[i].evidence.Proven() {
 			all = append(all, c[i].evidence.Payload())
 		}
 	}

@@ -8,6 +8,7 @@ type Limits struct {
 	Uploads         int           // open at once; 256
 	OwnUploads      int           // of one principal; 16
 	OwnPending      int64         // bytes of one principal's uploads that are open; 10 GiB, at least Blob
+	Pending         int64         // bytes of all uploads that are open; four times OwnPending
 	UploadTTL       time.Duration // of one upload, from its beginning; 1 h
 	RepositoryBytes int64         // of all blobs of a repository; 0: no quota
 	PublisherBytes  int64         // of all blobs that one principal put into a repository; 0: no quota
@@ -26,6 +27,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.OwnPending == 0 {
 		l.OwnPending = max(10<<30, l.Blob)
+	}
+	if l.Pending == 0 {
+		l.Pending = max(l.OwnPending, 4*l.OwnPending) // the first, where the second cannot be counted
 	}
 	if l.UploadTTL == 0 {
 		l.UploadTTL = time.Hour

@@ -67,6 +67,41 @@ func TestPendingBytes(t *testing.T) {
 	}
 }
 
+// TestPendingBytesOfAll: what all open uploads hold has an end, too, however many
+// principals there are: 507, and whoever comes last loses nothing but their own.
+func TestPendingBytesOfAll(t *testing.T) {
+	q := newQuiet(t, registry.Limits{OwnPending: 250, Pending: 300})
+	me, other := q.who[0], q.who[1]
+	hundred := bytes.Repeat([]byte("x"), 100)
+	theirs := q.patch(other, "", hundred).Header().Get("Location")
+	theirs = q.patch(other, theirs, hundred).Header().Get("Location")
+	idle := q.patch(me, "", hundred).Header().Get("Location")
+	w := q.patch(me, "", hundred) // 400 bytes, of which 100 are mine and idle
+	if w.Code != http.StatusAccepted {
+		t.Fatalf("an idle one of one's own makes room: %d %s", w.Code, w.Body)
+	}
+	mine := w.Header().Get("Location")
+	if w := q.patch(me, idle, hundred); w.Code != http.StatusNotFound {
+		t.Errorf("the idle one: %d %s", w.Code, w.Body)
+	}
+	w = q.patch(me, mine, hundred)
+	if w.Code != http.StatusInsufficientStorage || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "300 bytes") {
+		t.Errorf("400 bytes of two principals: %d %s", w.Code, w.Body)
+	}
+	if w := q.patch(me, mine, hundred); w.Code != http.StatusNotFound {
+		t.Errorf("what was refused still holds room: %d %s", w.Code, w.Body)
+	}
+	if w := q.patch(other, theirs, []byte("y")); w.Code != http.StatusAccepted {
+		t.Errorf("another's upload is lost: %d %s", w.Code, w.Body)
+	}
+	if w := q.patch(me, "", hundred[:90]); w.Code != http.StatusAccepted {
+		t.Errorf("the room is not given back: %d %s", w.Code, w.Body)
+	}
+	if n := q.held(); n != 2 {
+		t.Errorf("%d uploads hold room, want one of each", n)
+	}
+}
+
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }

@@ -25,6 +25,7 @@ type uploads struct {
 	mu       sync.Mutex
 	sessions map[string]*session
 	pending  map[string]int64 // bytes of sessions, by principal
+	all      int64            // of all of them
 }
 
 type session struct {
@@ -85,6 +86,7 @@ func (u *uploads) remove(s *session) {
 		return
 	}
 	delete(u.sessions, s.id)
+	u.all -= s.bytes
 	if u.pending[s.principal] -= s.bytes; u.pending[s.principal] == 0 {
 		delete(u.pending, s.principal)
 	}
@@ -192,6 +194,9 @@ func (w *writer) ReadFrom(r io.Reader) (int64, error) {
 	case errors.Is(err, errPending):
 		_ = w.Cancel(context.Background()) // its bytes are what there are too many of
 		err = w.exchange.refuse(tooMuchPending(w.exchange.registry.uploads.limits.OwnPending))
+	case errors.Is(err, errAllPending):
+		_ = w.Cancel(context.Background())
+		err = w.exchange.refuse(allPending(w.exchange.registry.uploads.limits.Pending))
 	case err == nil && n > room:
 		_ = w.Cancel(context.Background()) // it never becomes a blob, and holds as much room as the largest
 		err = w.exchange.refuse(tooLarge(w.exchange.maxBlob()))

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
+
 	"github.com/patchfit/patchfit/attest"
 )
 
@@ -139,7 +141,7 @@ func (x *explanation) look(raw []byte, want Artifact) {
 		return
 	}
 	x.found(CheckSignature, "by key %s, over these bytes", s.id)
-	x.logged(b, s)
+	x.logged(b, s.key, s.verifier)
 	x.timed(b, s)
 }
 
@@ -154,27 +156,24 @@ func (x *explanation) signer(b *attest.Bundle) *signer {
 	return nil
 }
 
-func (x *explanation) logged(b *attest.Bundle, s *signer) {
+func (x *explanation) logged(b *attest.Bundle, by attest.Credential, v *sigstore.Verifier) {
 	const at = "/verificationMaterial/tlogEntries/0"
-	if _, err := s.verifier.VerifyTransparencyLogInclusion(b.Sigstore); err != nil {
+	if _, err := v.VerifyTransparencyLogInclusion(b.Sigstore); err != nil {
 		x.settle(CheckLog, refuse(NotLogged, at+": %v", err))
 		return
 	}
-	x.entered(b, s.key)
+	x.entered(b, by)
 }
 
-// certificate tells of a bundle whose signer is a name in a certificate. What is
-// wrong with it, all of it, is told by the first thing found.
-func (x *explanation) certificate(b *attest.Bundle) {
-	n, result, refusal := x.certified(b)
-	if refusal != nil {
-		x.settle(checkOf(refusal.Reason), refusal)
-		return
+// stamped tells of the timestamps, and returns those that verify.
+func (x *explanation) stamped(b *attest.Bundle, v *sigstore.Verifier) []sigstore.TimestampVerificationResult {
+	times, err := v.VerifyObserverTimestamps(b.Sigstore, nil)
+	if err != nil {
+		x.settle(CheckTimestamp, refuse(NotLogged, "/verificationMaterial/timestampVerificationData: %v", err))
+		return nil
 	}
-	x.found(CheckSignature, "by a key whose certificate has the name %s, over these bytes", n.id)
-	x.found(CheckTimestamp, "seen at %s", latest(result.VerifiedTimestamps).Format(time.RFC3339))
-	x.found(CheckWindow, "name and certificates counted then")
-	x.entered(b, b.Certificate)
+	x.found(CheckTimestamp, "seen at %s", latest(times).Format(time.RFC3339))
+	return times
 }
 
 // entered tells of the log entry, whose proof was verified.
@@ -208,13 +207,10 @@ func (x *explanation) cosigners(checkpoint string) string {
 }
 
 func (x *explanation) timed(b *attest.Bundle, s *signer) {
-	times, err := s.verifier.VerifyObserverTimestamps(b.Sigstore, nil)
-	if err != nil {
-		x.settle(CheckTimestamp, refuse(NotLogged, "/verificationMaterial/timestampVerificationData: %v", err))
+	times := x.stamped(b, s.verifier)
+	if len(times) == 0 {
 		return
 	}
-	when := latest(times).Format(time.RFC3339)
-	x.found(CheckTimestamp, "seen at %s", when)
 	for _, t := range times {
 		if !s.windows.ValidAtTime(t.Timestamp) {
 			x.settle(CheckWindow, refuse(Expired, "signed at %s; key %s counts %s", t.Timestamp.UTC().Format(time.RFC3339), s.id, s.windows.text))

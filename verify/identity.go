@@ -35,6 +35,8 @@ type identity struct {
 	policy   sigstore.PolicyBuilder
 }
 
+const notByCertificate = "/dsseEnvelope/signatures/0: not a signature over these bytes by the key of the bundle's certificate"
+
 // A window is the time [from, until); without end where until is zero.
 type window struct{ from, until time.Time }
 
@@ -126,7 +128,7 @@ func (v *Verifier) certified(b *attest.Bundle) (*identity, *sigstore.Verificatio
 		return nil, nil, refusal
 	}
 	if b.Envelope.Verify(b.Certificate.SigningKey()) != nil {
-		return nil, nil, refuse(BadSignature, "/dsseEnvelope/signatures/0: not a signature over these bytes by the key of the bundle's certificate")
+		return nil, nil, refuse(BadSignature, notByCertificate)
 	}
 	for _, n := range candidates {
 		result, err := n.verifier.Verify(b.Sigstore, n.policy)

@@ -57,6 +57,7 @@ type Verifier struct {
 	signers    []*signer
 	hints      map[string]*signer
 	identities map[name][]*identity // in certificates
+	anyone     *sigstore.Verifier   // asks of logs and timestamps alone, for people
 	witnesses  *quorum.Policy       // nil: none are asked for
 	logs       []ledger.LogKey
 }
@@ -80,6 +81,9 @@ func New(p *attest.TrustPolicy) (*Verifier, error) {
 		return nil, err
 	}
 	if v.identities, err = newIdentities(p, material); err != nil {
+		return nil, err
+	}
+	if v.anyone, err = sigstore.NewVerifier(material, sigstore.WithTransparencyLog(1), sigstore.WithSignedTimestamps(1)); err != nil {
 		return nil, err
 	}
 	for _, s := range v.signers {

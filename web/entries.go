@@ -1,6 +1,8 @@
 package web
 
 import (
+	"errors"
+	"io/fs"
 	"net/http"
 
 	"github.com/patchfit/patchfit/attest"
@@ -16,9 +18,10 @@ const maxBodies = 8 << 20
 type Ledger interface {
 	// Body returns bytes of the ledger store.
 	Body(d attest.Digest) ([]byte, error)
-	// Segments returns the sealed segments whose leaves are from one index to
-	// before another, by leaf, with their envelopes.
-	Segments(from, to uint64) ([]account.Segment, error)
+	// Segments returns the sealed segments whose leaves are, in the log of an
+	// origin, from one index to before another, by leaf, with their envelopes.
+	// "" is the log that takes entries. Of a log there is not, it is fs.ErrNotExist.
+	Segments(log string, from, to uint64) ([]account.Segment, error)
 }
 
 // entries are of all products at once, as records are.
@@ -27,6 +30,7 @@ func (s *server) entries(r *http.Request, p *params) (any, error) {
 		return nil, failf(http.StatusForbidden, "FORBIDDEN_ROLE", "what the index says of the log's entries is of all products").
 			hint("ask as an auditor of the whole server, or ask for decisions of one product")
 	}
+	log := p.text("log")
 	q := index.AccountQuery{From: uint64(p.natural("from")), Limit: p.limit(), Record: p.integer("record")}
 	if err := p.done(); err != nil {
 		return nil, err
@@ -41,7 +45,10 @@ func (s *server) entries(r *http.Request, p *params) (any, error) {
 	if err := s.fill(page); err != nil || q.Record > 0 {
 		return page, err
 	}
-	page.Segments, err = s.ledger.Segments(page.From, page.To)
+	page.Log = log
+	if page.Segments, err = s.ledger.Segments(log, page.From, page.To); errors.Is(err, fs.ErrNotExist) {
+		return nil, failf(http.StatusNotFound, "NOT_FOUND", "this server has no log called %.80q", log)
+	}
 	return page, err
 }
 

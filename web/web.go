@@ -28,6 +28,7 @@ type Reader interface {
 	WhoBuilt(ctx context.Context, q index.LineageQuery) (*index.Lineage, error)
 	Decisions(ctx context.Context, q index.DecisionQuery) (*index.DecisionPage, error)
 	Hosts(ctx context.Context, q index.HostQuery) (*index.HostPage, error)
+	Channels(ctx context.Context, q index.ChannelQuery) (*index.ChannelPage, error)
 	Records(ctx context.Context, q index.RecordQuery) (*index.RecordPage, error)
 	Account(ctx context.Context, q index.AccountQuery) (*account.Page, error)
 }
@@ -69,6 +70,7 @@ func New(r Reader, o *Options) http.Handler {
 	s.get(m, "/v1/audit/who-built", s.whoBuilt)
 	s.get(m, "/v1/audit/decisions", s.decisions)
 	s.get(m, "/v1/audit/hosts", s.hosts)
+	s.get(m, "/v1/audit/channels", s.channels)
 	s.get(m, "/v1/audit/records", s.records)
 	s.get(m, "/v1/audit/entries", s.entries)
 	m.NotFoundHandler = s.handle(func(r *http.Request, _ *params) (any, error) {
@@ -147,6 +149,14 @@ func (s *server) hosts(r *http.Request, p *params) (any, error) {
 		return nil, err
 	}
 	return s.reader.Hosts(r.Context(), q)
+}
+
+func (s *server) channels(r *http.Request, p *params) (any, error) {
+	q := index.ChannelQuery{Within: s.products(r), Product: p.text("product"), Repository: p.text("repository"), Name: p.text("name"), Range: p.pages()}
+	if err := p.done(); err != nil {
+		return nil, err
+	}
+	return s.reader.Channels(r.Context(), q)
 }
 
 // records are of all products at once, so only who may see all may see them.

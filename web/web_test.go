@@ -41,6 +41,11 @@ func (r *reader) Hosts(_ context.Context, q index.HostQuery) (*index.HostPage, e
 	return &index.HostPage{SchemaVersion: 1}, r.err
 }
 
+func (r *reader) Channels(_ context.Context, q index.ChannelQuery) (*index.ChannelPage, error) {
+	r.asked = q
+	return &index.ChannelPage{SchemaVersion: 1}, r.err
+}
+
 func (r *reader) Records(_ context.Context, q index.RecordQuery) (*index.RecordPage, error) {
 	r.asked = q
 	return &index.RecordPage{SchemaVersion: 1}, r.err
@@ -56,7 +61,9 @@ type noLedger struct{}
 
 func (noLedger) Body(d attest.Digest) ([]byte, error) { return nil, errors.New("no " + string(d)) }
 
-func (noLedger) Segments(uint64, uint64) ([]account.Segment, error) { return []account.Segment{}, nil }
+func (noLedger) Segments(string, uint64, uint64) ([]account.Segment, error) {
+	return []account.Segment{}, nil
+}
 
 func get(h http.Handler, method, target string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
@@ -77,11 +84,13 @@ func TestQuestions(t *testing.T) {
 		"/v1/audit/decisions?product=p&repository=r&host=h&allow=false&limit=5&cursor=c&artifact=" + string(digest): index.DecisionQuery{
 			Product: "p", Repository: "r", Host: "h", Allow: &no, Artifact: digest, Range: index.Range{Limit: 5, Cursor: "c"}},
 		"/v1/audit/hosts?product=p&host=h&as-of=2026-09-30T00:00:00.0000005Z": index.HostQuery{Product: "p", Host: "h", Range: index.Range{AsOf: asOf}},
-		"/v1/audit/entries":                               index.AccountQuery{},
-		"/v1/audit/entries?from=0&limit=3":                index.AccountQuery{Limit: 3},
-		"/v1/audit/entries?from=7":                        index.AccountQuery{From: 7},
-		"/v1/audit/entries?record=7":                      index.AccountQuery{Record: 7},
-		"/v1/audit/records?from=9007199254740991&limit=3": index.RecordQuery{From: 1<<53 - 1, Limit: 3},
+		"/v1/audit/channels?repository=lib/demo&name=stable&limit=2":          index.ChannelQuery{Repository: "lib/demo", Name: "stable", Range: index.Range{Limit: 2}},
+		"/v1/audit/channels?product=p&cursor=c":                               index.ChannelQuery{Product: "p", Range: index.Range{Cursor: "c"}},
+		"/v1/audit/entries":                                                   index.AccountQuery{},
+		"/v1/audit/entries?from=0&limit=3":                                    index.AccountQuery{Limit: 3},
+		"/v1/audit/entries?from=7":                                            index.AccountQuery{From: 7},
+		"/v1/audit/entries?record=7":                                          index.AccountQuery{Record: 7},
+		"/v1/audit/records?from=9007199254740991&limit=3":                     index.RecordQuery{From: 1<<53 - 1, Limit: 3},
 	} {
 		r := new(reader)
 		w := get(New(r, &Options{Ledger: noLedger{}}), "GET", target)

@@ -11,8 +11,11 @@ import (
 	"github.com/patchfit/patchfit/attest"
 )
 
-// form is what a canonical form begins with: its name and version.
-const form = "patchfit/elf/1"
+// What canonical forms begin with: name and version.
+const (
+	form       = "patchfit/elf/1"
+	kpatchForm = "patchfit/kpatch/1"
+)
 
 // canon writes the canonical form of an ELF file. docs/spec/digests.md.
 type canon struct {

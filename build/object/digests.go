@@ -2,6 +2,7 @@ package object
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"io"
 
@@ -17,9 +18,9 @@ type Digests struct {
 	Code             attest.Digest `json:"code"`             // and without the bytes of the build-id
 }
 
-// DigestsOf returns the digests of the file r of size bytes. A file that is no
-// ELF file has nothing that could be left out: all are the file's. One that
-// begins as an ELF file and cannot be read is an error.
+// DigestsOf returns the digests of the file r of size bytes. A file of
+// a kind nobody knows here has nothing that could be left out: all are the
+// file's. An ELF file or a libcare patch that cannot be read is an error.
 func DigestsOf(r io.ReaderAt, size int64) (Digests, error) {
 	if size < 0 || size > MaxFile {
 		return Digests{}, malformed("file", "%d bytes, want at most %d", size, MaxFile)
@@ -29,6 +30,12 @@ func DigestsOf(r io.ReaderAt, size int64) (Digests, error) {
 		return Digests{}, err
 	}
 	d := Digests{File: file, WithoutSignature: file, WithoutDebug: file, Code: file}
+	if IsKpatch(r) {
+		if err := kpatchDigests(r, size, &d); err != nil {
+			return Digests{}, err
+		}
+		return d, nil
+	}
 	if _, ok := ReadIdent(r); !ok {
 		return d, nil
 	}
@@ -76,6 +83,16 @@ func sum(r io.ReaderAt, size int64) (attest.Digest, error) {
 	return attest.DigestFromSum(h.Sum(nil)), nil
 }
 
+// formOf returns the digest of a form that consists of some parts.
+func formOf(form string, parts ...[]byte) attest.Digest {
+	h := sha256.New()
+	for _, p := range append([][]byte{[]byte(form)}, parts...) {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p))))
+		h.Write(p)
+	}
+	return attest.DigestFromSum(h.Sum(nil))
+}
+
 // buildIDs returns where in the file the bytes of its build-ids are.
 func (e *ELF) buildIDs() ([]span, error) {
 	notes, err := e.Notes()
@@ -90,3 +107,6 @@ func (e *ELF) buildIDs() ([]span, error) {
 	}
 	return list, nil
 }
+
+// FileDigest returns the digest of the file r of size bytes.
+func FileDigest(r io.ReaderAt, size int64) (attest.Digest, error) { return sum(r, size) }

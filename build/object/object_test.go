@@ -241,15 +241,7 @@ func TestPartsThatOverlap(t *testing.T) {
 func TestDigestsOfRealBuilds(t *testing.T) {
 	machinetest.Tools(t, "gcc", "strip")
 	source := "static int help(int x) { return 3 * x; }\nint (*table[])(int) = { help };\nextern int there(int);\nint f(int a) { return table[0](a) + there(a); }\n"
-	build := func(args ...string) []byte {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "a.c"), []byte(source), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		out := filepath.Join(dir, "out")
-		run(t, "gcc", append(args, "-fPIC", "-o", out, filepath.Join(dir, "a.c"))...)
-		return read(t, out)
-	}
+	build := func(args ...string) []byte { return compile(t, source, append(args, "-fPIC")...) }
 	for _, kind := range [][]string{{"-c"}, {"-shared", "-Wl,--build-id"}} {
 		at := func(args ...string) object.Digests { return digests(t, build(append(args, kind...)...)) }
 		plain, here, elsewhere := at("-O1"), at("-O1", "-g"), at("-O1", "-g")
@@ -269,6 +261,18 @@ func TestDigestsOfRealBuilds(t *testing.T) {
 			t.Errorf("%v: strip --strip-debug makes %+v of %+v", kind, got, want)
 		}
 	}
+}
+
+// compile returns what gcc makes of source, in a directory of its own.
+func compile(t *testing.T, source string, flags ...string) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.c"), []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out")
+	run(t, "gcc", append(flags, "-o", out, filepath.Join(dir, "a.c"))...)
+	return read(t, out)
 }
 
 func run(t *testing.T, name string, args ...string) {

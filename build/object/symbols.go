@@ -177,3 +177,17 @@ func (e *ELF) relocation(b []byte, addend bool) Relocation {
 	}
 	return r
 }
+
+// Imports returns the names of what e takes from elsewhere, sorted: of its
+// dynamic symbols, or of all where it has not been linked.
+func (e *ELF) Imports() ([]string, error) {
+	t := elf.SHT_DYNSYM
+	if e.Type == elf.ET_REL {
+		t = elf.SHT_SYMTAB
+	}
+	symbols, err := e.Symbols(t)
+	if err != nil {
+		return nil, err
+	}
+	return imports(symbols), nil
+}

@@ -156,6 +156,26 @@ func TestText(t *testing.T) {
 	}
 }
 
+// A pull tells each of its criteria once.
+func TestCriteriaAreToldOnce(t *testing.T) {
+	var out, diagnostics bytes.Buffer
+	p := &program{format: "text", out: &out, err: &diagnostics}
+	all := *pulled
+	all.Checks = policy.Explain(nil)
+	p.printAsking(host.Reference{Repository: "lib/greet", Tag: "v1"})
+	if err := p.printPulled(&all); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all.Checks {
+		if n := strings.Count(diagnostics.String()+out.String(), c.Criterion); n != 1 {
+			t.Errorf("%q is told %d times", c.Criterion, n)
+		}
+	}
+	if !strings.HasPrefix(diagnostics.String(), "this host verifies lib/greet:v1 by 22 criteria") {
+		t.Errorf("%q", diagnostics.String())
+	}
+}
+
 func TestJSON(t *testing.T) {
 	for name, print := range map[string]func(p *program) error{
 		"pull":   func(p *program) error { return p.printPulled(pulled) },

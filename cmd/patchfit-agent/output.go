@@ -205,15 +205,13 @@ func (p *program) statusText(w io.Writer, v statusJSON) {
 	}
 }
 
-// printCriteria says what will be asked, before it is.
-func (p *program) printCriteria() {
+// printAsking says how much will be asked, before it is. What, is told once, with
+// the outcome.
+func (p *program) printAsking(ref host.Reference) {
 	if p.format == "json" {
 		return
 	}
-	fmt.Fprintln(p.err, "this host asks, whatever the server says:")
-	for _, c := range policy.Explain(nil) {
-		fmt.Fprintln(p.err, "  -", c.Criterion)
-	}
+	fmt.Fprintf(p.err, "this host verifies %s by %d criteria, whatever the server says\n", term.Printable(ref.String()), len(policy.Explain(nil)))
 }
 
 type pulledJSON struct {
@@ -247,7 +245,7 @@ func (p *program) printPulled(x *host.Pulled) error {
 }
 
 // printDenied lists what else was wrong, where this host itself said no.
-func (p *program) printDenied(err error) {
+func (p *program) printDenied(ref host.Reference, err error) {
 	d := (*host.Denied)(nil)
 	if !errors.As(err, &d) {
 		return
@@ -258,6 +256,9 @@ func (p *program) printDenied(err error) {
 	}
 	for _, r := range d.Refused {
 		fmt.Fprintln(p.err, m.Cross, term.Printable(fmt.Sprintf("no evidence: %s: %s", r.Reason, r.Fact)))
+	}
+	if p.format == "text" {
+		fmt.Fprintln(p.err, "all criteria, with their outcome: patchfit-agent why "+term.Printable(ref.String()))
 	}
 }
 

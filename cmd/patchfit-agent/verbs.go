@@ -174,10 +174,10 @@ func (p *program) pullCommand() *cobra.Command {
 				if err != nil {
 					return fmt.Errorf("finding %s: %w", file, err)
 				}
-				p.printCriteria()
+				p.printAsking(ref)
 				pulled, err := a.Pull(cmd.Context(), ref, path)
 				if err != nil {
-					p.printDenied(err)
+					p.printDenied(ref, err)
 					return err
 				}
 				return p.printPulled(pulled)

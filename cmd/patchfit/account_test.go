@@ -22,7 +22,7 @@ import (
 // Body and Segments are what patchfitd gives its auditors.
 func (s *testServer) Body(d attest.Digest) ([]byte, error) { return s.store.Get(d) }
 
-func (s *testServer) Segments(from, to uint64) (list []account.Segment, err error) {
+func (s *testServer) Segments(_ string, from, to uint64) (list []account.Segment, err error) {
 	for _, seal := range s.journal.Seals() {
 		if uint64(seal.Index) < from || uint64(seal.Index) >= to {
 			continue

@@ -6,8 +6,10 @@ import (
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/admin"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/audit"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/browse"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/builder"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/env"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/identity"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/importing"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/mirroring"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/monitoring"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/publishing"
@@ -31,7 +33,7 @@ func newRoot(sh *shell.Shell) *cobra.Command {
 	})
 	sh.Flags(root)
 	for _, room := range []func(*shell.Shell) []*cobra.Command{
-		identity.Commands, trust.Commands, admin.Commands, env.Commands, publishing.Commands,
+		identity.Commands, trust.Commands, admin.Commands, env.Commands, builder.Commands, importing.Commands, publishing.Commands,
 		browse.Commands, mirroring.Commands, verifying.Commands, audit.Commands, monitoring.Commands, witnessing.Commands,
 	} {
 		root.AddCommand(room(sh)...)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/verifying"
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/keyfile"
@@ -41,11 +42,33 @@ func TestKeysElsewhere(t *testing.T) {
 	published(t, "builder-image", "builder", "--to", repository, "--key", "box://release")
 	published(t, "base", "a.so", "--capture", "a.json", "--to", repository+":a", "--key", "box://release")
 	patch := published(t, "patch", "patch.so", "--capture", "patch.json", "--base", "a", "--to", repository+":fix", "--key", "box://release")
-	ok(t, "verify", repository+"@"+string(patch.Artifacts[0].Digest))
+	about := repository + "@" + string(patch.Artifacts[0].Digest)
+	ok(t, "verify", about)
+
+	v, e := summarized(t, about, "--key", "box://release")
+	if key := must(attest.NewPublicKey(must(keyfile.LoadSigner(filepath.Join(keys, "release")))(t).Public()))(t); v.Key != key.ID() || !v.Logged || e.Verify(key) != nil {
+		t.Errorf("verification summary by a key of a service: %+v", v)
+	}
+	fails(t, exit.Failure, "does not sign with the sha256 and the key it names", "verify", about, "--vsa", "x.json", "--verifier-id", verifierID, "--key", "box://liar")
+	fails(t, exit.Failure, "sigstore-kms-nobodys is not on the PATH", "verify", about, "--vsa", "x.json", "--verifier-id", verifierID, "--key", "nobodys://key")
 
 	fails(t, exit.Failure, "does not sign with the sha256 and the key it names", "publish", "base", "b.so", "--capture", "b.json", "--to", repository, "--key", "box://liar")
 	fails(t, exit.Failure, "no such key", "publish", "base", "b.so", "--capture", "b.json", "--to", repository, "--key", "box://none")
 	fails(t, exit.Failure, "sigstore-kms-nobodys is not on the PATH", "publish", "base", "b.so", "--capture", "b.json", "--to", repository, "--key", "nobodys://key")
+}
+
+const verifierID = "https://verifier.example/production"
+
+// summarized verifies with a verification summary, and returns what was said of it
+// and its envelope.
+func summarized(t *testing.T, what string, by ...string) (*verifying.Summary, *attest.Envelope) {
+	t.Helper()
+	v := answer[verifying.Answer](t, append([]string{"verify", what, "--vsa", "summary.json", "--verifier-id", verifierID}, by...)...)
+	e := must(attest.ParseEnvelope(must(os.ReadFile("summary.json"))(t), attest.PayloadType))(t)
+	if v.VSA == nil || v.VSA.Result != attest.SummaryPassed {
+		t.Fatalf("verification summary: %+v", v.VSA)
+	}
+	return v.VSA, e
 }
 
 // An authority of these tests: a root that issues by itself, in a file.
@@ -120,6 +143,19 @@ func TestCertificatesPublish(t *testing.T) {
 		}
 	}
 
+	about := repository + "@" + string(patch.Artifacts[0].Digest)
+	v, e := summarized(t, about, with("run2")...)
+	b := must(attest.ParseBundle(must(os.ReadFile("summary.sigstore.json"))(t)))(t)
+	if !v.Logged || v.Identity != san || b.Certificate == nil || b.Certificate.SAN() != san || e.Verify(b.Certificate.SigningKey()) != nil {
+		t.Errorf("verification summary by a name in a certificate: %+v", v)
+	}
+	if v, _ := summarized(t, about, with("wrong")...); v.Logged || v.Unlogged == "" {
+		t.Errorf("verification summary by another name is logged: %+v", v)
+	}
+	summary := []string{"verify", about, "--vsa", "x.json", "--verifier-id", verifierID}
+	fails(t, exit.Usage, "is for key", append(summary, "--key", "run1.pem", "--certificate", "run2.crt")...)
+	fails(t, exit.Usage, "--vsa is missing", "verify", about, "--certificate", "run2.crt")
+
 	base := []string{"publish", "base", "b.so", "--capture", "b.json", "--to", repository}
 	fails(t, exit.Denied, "names no identity", append(base, with("wrong")...)...)
 	fails(t, exit.Denied, "the certificate is valid from", append(base, with("late")...)...)
@@ -148,6 +184,16 @@ func TestFulcioPublishes(t *testing.T) {
 	fails(t, exit.Failure, "is gone when this command ends", "trust", "edit", "next.json", "--add-signer", "x=fulcio:"+f.URL)
 	t.Setenv(signing.EnvToken, f.Token("release@example.org"))
 	first := published(t, publish[1:]...)
+	about := repository + "@" + string(first.Artifacts[0].Digest)
+	if v, _ := summarized(t, about, "--key", publish[6]); !v.Logged || v.Identity != "release@example.org" {
+		t.Errorf("verification summary by a key of this run: %+v", v)
+	}
+	summary := []string{"verify", about, "--vsa", "x.json", "--verifier-id", verifierID, "--key", publish[6]}
+	t.Setenv(signing.EnvToken, f.Token("other@example.org"))
+	fails(t, exit.Failure, "the verification summary is not logged", summary...)
+	t.Setenv(signing.EnvToken, f.Token("release@example.org"))
+	ok(t, "mirror", "pull", about, "-o", "mirror")
+	fails(t, exit.Usage, "is gone when this command ends", append(summary, "--offline", "--layout", "mirror", "--roots", string(s.roots))...)
 	if again := published(t, publish[1:]...); len(again.Statements) != 1 || again.Statements[0].LogIndex != first.Statements[0].LogIndex {
 		t.Errorf("another key publishes it again: %+v, was %+v", again, first)
 	}

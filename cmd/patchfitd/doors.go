@@ -66,7 +66,7 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 	rest.Handle("/api/v1/timestamp", limits.stamping(stamp))
 	rest.PathPrefix("/api/v2/").Handler(limits.logging(tlog.Handler(h.log, h.logger)))
 	for i, l := range h.frozen {
-		prefix := shardsPath + h.shards.Shards[i].Origin
+		prefix := ledger.ShardsPath + h.shards.Shards[i].Origin
 		rest.PathPrefix(prefix+ledger.ReadPath).Handler(http.StripPrefix(prefix, l)).Methods(http.MethodGet, http.MethodHead)
 	}
 	if err := h.material(rest, baseURL); err != nil {
@@ -116,7 +116,11 @@ func (h *house) api(x *index.Index, limits *limits, baseURL string) (http.Handle
 	if err != nil {
 		return nil, err
 	}
-	audit := web.New(x, &web.Options{Logger: h.logger, Products: h.audited, MaxPage: limits.auditPage(), Ledger: h.ledger()})
+	books, err := h.ledger()
+	if err != nil {
+		return nil, err
+	}
+	audit := web.New(x, &web.Options{Logger: h.logger, Products: h.audited, MaxPage: limits.auditPage(), Ledger: books})
 	receipts, err := h.receipts(x, baseURL)
 	if err != nil {
 		return nil, err

@@ -106,6 +106,9 @@ func (h *house) open(ctx context.Context, configPath string) error {
 		return fmt.Errorf("opening the ledger store: %w", err)
 	}
 	h.state = state.New(h.store, h.site)
+	if err := h.publishJournalKey(); err != nil {
+		return err
+	}
 	if err := h.openLog(ctx); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/keyfile"
 	"github.com/patchfit/patchfit/ledger/tsa"
 )
@@ -151,4 +152,16 @@ func loadChain(path string) ([]*x509.Certificate, error) {
 		return nil, fmt.Errorf("reading the timestamp chain: %s holds no certificate", path)
 	}
 	return chain, nil
+}
+
+// publicJournal, in DATA, is for whoever makes the trust policy, which is where
+// monitors and auditors have it from.
+const publicJournal = "journal.pub"
+
+func (h *house) publishJournalKey() error {
+	key, err := attest.NewPublicKey(h.keys.journal.Public())
+	if err != nil {
+		return fmt.Errorf("reading the journal key: %w", err)
+	}
+	return unlessThere(h.config.Data, publicJournal, func(p string) error { return keyfile.WriteNewPublic(p, key.PEM()) })
 }

@@ -42,7 +42,7 @@ func room(c *serverconfig.Registry, all int64) *content.Options {
 // quotas are the registry's own limits.
 func quotas(c *serverconfig.Quotas) registry.Limits {
 	return registry.Limits{
-		Blob: int64(c.Blob), Uploads: c.Uploads, OwnUploads: c.OwnUploads, OwnPending: int64(c.OwnPending), UploadTTL: time.Duration(c.UploadTTL),
+		Blob: int64(c.Blob), Uploads: c.Uploads, OwnUploads: c.OwnUploads, OwnPending: int64(c.OwnPending), Pending: int64(c.Pending), UploadTTL: time.Duration(c.UploadTTL),
 		RepositoryBytes: int64(c.Repository), PublisherBytes: int64(c.Publisher),
 	}
 }

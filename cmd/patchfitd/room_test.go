@@ -36,8 +36,8 @@ func TestRoom(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	all := serverconfig.Quotas{Repository: 1, Publisher: 2, Blob: 3, Uploads: 4, OwnUploads: 5, OwnPending: 6, UploadTTL: serverconfig.Duration(time.Hour)}
-	want := registry.Limits{RepositoryBytes: 1, PublisherBytes: 2, Blob: 3, Uploads: 4, OwnUploads: 5, OwnPending: 6, UploadTTL: time.Hour}
+	all := serverconfig.Quotas{Repository: 1, Publisher: 2, Blob: 3, Uploads: 4, OwnUploads: 5, OwnPending: 6, Pending: 7, UploadTTL: serverconfig.Duration(time.Hour)}
+	want := registry.Limits{RepositoryBytes: 1, PublisherBytes: 2, Blob: 3, Uploads: 4, OwnUploads: 5, OwnPending: 6, Pending: 7, UploadTTL: time.Hour}
 	if diff := cmp.Diff(want, quotas(&all)); diff != "" {
 		t.Error(diff)
 	}

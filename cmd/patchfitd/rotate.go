@@ -133,7 +133,16 @@ func (h *house) prepareShard(origin string) (*shards.Shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	next, err := shards.New(origin, key.Public(), time.Now())
+	all, err := h.logs()
+	if err != nil {
+		return nil, err
+	}
+	// Logs are read in the order of their starts, so no two have one.
+	start := time.Now()
+	if earliest := all.Current().Start.Add(time.Second); start.Before(earliest) {
+		start = earliest
+	}
+	next, err := shards.New(origin, key.Public(), start)
 	if err != nil {
 		return nil, err
 	}

@@ -188,7 +188,7 @@ func readOld(t *testing.T, config string) {
 		t.Fatal(err)
 	}
 	for base, want := range map[string]string{
-		"": thirdOrigin, shardsPath + firstOrigin: firstOrigin, shardsPath + secondOrigin: secondOrigin,
+		"": thirdOrigin, ledger.ShardsPath + firstOrigin: firstOrigin, ledger.ShardsPath + secondOrigin: secondOrigin,
 	} {
 		c, err := client.New(srv.URL+base, nil)
 		if err != nil {
@@ -200,12 +200,12 @@ func readOld(t *testing.T, config string) {
 		}
 	}
 	for path, want := range map[string]int{
-		shardsPath + firstOrigin + ledger.EntriesPath:            http.StatusMethodNotAllowed,
-		shardsPath + thirdOrigin + ledger.EntriesPath:            http.StatusNotFound,
-		shardsPath + "other.example" + ledger.EntriesPath:        http.StatusNotFound,
-		shardsPath + firstOrigin + "/api/v2/../../../readyz":     http.StatusTemporaryRedirect,
-		shardsPath + firstOrigin + "/api/v2/tile/../checkpoint":  http.StatusTemporaryRedirect,
-		shardsPath + firstOrigin + "/api/v2/log/entries/nothing": http.StatusNotFound,
+		ledger.ShardsPath + firstOrigin + ledger.EntriesPath:            http.StatusMethodNotAllowed,
+		ledger.ShardsPath + thirdOrigin + ledger.EntriesPath:            http.StatusNotFound,
+		ledger.ShardsPath + "other.example" + ledger.EntriesPath:        http.StatusNotFound,
+		ledger.ShardsPath + firstOrigin + "/api/v2/../../../readyz":     http.StatusTemporaryRedirect,
+		ledger.ShardsPath + firstOrigin + "/api/v2/tile/../checkpoint":  http.StatusTemporaryRedirect,
+		ledger.ShardsPath + firstOrigin + "/api/v2/log/entries/nothing": http.StatusNotFound,
 	} {
 		method := http.MethodGet
 		if want == http.StatusMethodNotAllowed {

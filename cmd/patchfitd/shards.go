@@ -17,10 +17,6 @@ import (
 	"github.com/patchfit/patchfit/ledger/tlog"
 )
 
-// shardsPath is where frozen logs are read: each below its origin, as the
-// current one is below [ledger.ReadPath].
-const shardsPath = "/shards/"
-
 // readShards reads which logs there are, and refuses a configuration that
 // means another than the one that takes entries.
 func (h *house) readShards() error {

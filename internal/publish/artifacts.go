@@ -19,26 +19,6 @@ import (
 // mediaFile is the media type of the one file of a base or a patch.
 const mediaFile = "application/octet-stream"
 
-// BuilderImage publishes a builder image and its provenance.
-func (p *Publisher) BuilderImage(ctx context.Context, l *build.Layout, tag string) (*Result, error) {
-	defer p.progress.Clear()
-	for _, d := range append([]ocispec.Descriptor{l.Config}, l.Layers...) {
-		if err := p.pushBlob(ctx, "builder image", d, func() (io.ReadCloser, error) { return l.Blob(d) }); err != nil {
-			return nil, err
-		}
-	}
-	d := descriptor(l.MediaType, l.Manifest)
-	if err := p.pushManifest(ctx, "builder image", d, l.Manifest, ""); err != nil {
-		return nil, err
-	}
-	r := p.result()
-	r.Artifacts = append(r.Artifacts, Artifact{Role: "builder-image", Digest: l.Digest, Tag: tag})
-	if err := p.say(ctx, r, d, claim{attest.TypeProvenance, []attest.Subject{{Digest: l.Digest}}, p.imageProvenance(l)}); err != nil {
-		return nil, err
-	}
-	return r, p.tag(ctx, "builder image", d, l.Manifest, tag)
-}
-
 // say makes a statement and adds it to the result.
 func (p *Publisher) say(ctx context.Context, r *Result, subject ocispec.Descriptor, c claim) error {
 	s, err := p.attach(ctx, subject, c)
@@ -331,24 +311,6 @@ func (p *Publisher) provenance(c *build.Capture) *attest.Provenance {
 	out.RunDetails.Builder.ID = p.builderID
 	out.RunDetails.Metadata.InvocationID = invocation(string(c.Artifact.Digest), string(c.EnvironmentDigest), c.Started.UTC().Format(time.RFC3339))
 	out.RunDetails.Metadata.StartedOn, out.RunDetails.Metadata.FinishedOn = c.Started.UTC(), c.Finished.UTC()
-	return out
-}
-
-// imageProvenance says what a builder image was packed from: its layers.
-func (p *Publisher) imageProvenance(l *build.Layout) *attest.Provenance {
-	out := &attest.Provenance{BuildDefinition: attest.BuildDefinition{
-		BuildType:          attest.BuildType,
-		ExternalParameters: attest.ExternalParameters{Product: p.config.Product, Command: []string{"patchfit", "env", "capture", "--pack"}},
-	}}
-	for i, layer := range l.Layers {
-		name := attest.DependencySource
-		if i > 0 {
-			name = fmt.Sprintf("%s-%d", name, i)
-		}
-		out.BuildDefinition.ResolvedDependencies = append(out.BuildDefinition.ResolvedDependencies, dependency(name, attest.Digest(layer.Digest)))
-	}
-	out.RunDetails.Builder.ID = p.builderID
-	out.RunDetails.Metadata.InvocationID = invocation(l.Digest)
 	return out
 }
 

@@ -35,6 +35,7 @@ type Quotas struct {
 	Uploads    int      `json:"uploads,omitzero"`    // open at once
 	OwnUploads int      `json:"ownUploads,omitzero"` // of one principal
 	OwnPending Size     `json:"ownPending,omitzero"` // bytes of one principal's uploads that are open
+	Pending    Size     `json:"pending,omitzero"`    // bytes of all uploads that are open
 	UploadTTL  Duration `json:"uploadTTL,omitzero"`
 }
 
@@ -96,6 +97,9 @@ func (r *Registry) checkQuotas() error {
 	}
 	if r.Limits.OwnPending != 0 && r.Limits.OwnPending < blob {
 		return fmt.Errorf("limits: ownPending is less than a blob may have, which is %d bytes; say a smaller blob, too", int64(blob))
+	}
+	if own := max(r.Limits.OwnPending, blob); r.Limits.Pending != 0 && r.Limits.Pending < own {
+		return fmt.Errorf("limits: pending is less than one principal's open uploads may have, which is %d bytes; say a smaller ownPending, too", int64(own))
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 func TestRegistry(t *testing.T) {
 	c, err := Load([]byte(good + `
 registry:
-  limits: {repository: 50GiB, publisher: 10GiB, blob: 1GiB, uploads: 64, ownUploads: 8, ownPending: 2GiB, uploadTTL: 2h}
+  limits: {repository: 50GiB, publisher: 10GiB, blob: 1GiB, uploads: 64, ownUploads: 8, ownPending: 2GiB, pending: 8GiB, uploadTTL: 2h}
   free: {bytes: 512MiB, percent: 3}
   immutableTags: [release-*, v1]
   retention:
@@ -25,7 +25,7 @@ registry:
 	}
 	hour := Duration(time.Hour)
 	want := Registry{
-		Limits: Quotas{Repository: 50 << 30, Publisher: 10 << 30, Blob: 1 << 30, Uploads: 64, OwnUploads: 8, OwnPending: 2 << 30, UploadTTL: 2 * hour},
+		Limits: Quotas{Repository: 50 << 30, Publisher: 10 << 30, Blob: 1 << 30, Uploads: 64, OwnUploads: 8, OwnPending: 2 << 30, Pending: 8 << 30, UploadTTL: 2 * hour},
 		Free:   &Free{512 << 20, 3}, ImmutableTags: []string{"release-*", "v1"},
 		Retention: []Retention{{"lib/*", 720 * hour, "nightly-*", 7, false}, {Untagged: 2160 * hour, Artifacts: true}},
 		GC:        &GC{24 * hour, 48 * hour}, Scrub: &Scrub{168 * hour, 20 << 20},
@@ -42,27 +42,29 @@ registry:
 
 func TestRegistryRefused(t *testing.T) {
 	for what, fault := range map[string]string{
-		"gc: {}":                                   "every",
-		"gc: {every: 0s}":                          "above zero",
-		"gc: {every: 24h, every2: 1h}":             "every2",
-		"scrub: {rate: 20MiB}":                     "every",
-		"scrub: {every: 24h, rate: 20}":            "registry",
-		"scrub: {every: 24h, rate: '20'}":          "no unit",
-		"scrub: {every: 24h, rate: -1B}":           "above zero",
-		"scrub: {every: 24h, rate: 0B}":            "above zero",
-		"scrub: {every: 24h, rate: +1B}":           "whole number",
-		"scrub: {every: 24h, rate: 1.5GiB}":        "whole number",
-		"scrub: {every: 24h, rate: 9999999999TiB}": "more than can be counted",
-		"free: {percent: 91}":                      "91 percent",
-		"free: {percent: -1}":                      "-1 percent",
-		"limits: {uploads: -1}":                    "below zero",
-		"limits: {quota: 1GiB}":                    "quota",
-		"limits: {ownPending: 0B}":                 "above zero",
-		"limits: {ownPending: 9GiB}":               "less than a blob",
-		"limits: {ownPending: 1GiB, blob: 2GiB}":   "less than a blob",
-		"immutableTags: ['[']":                     "no pattern",
-		"immutableTags: ['']":                      "no pattern",
-		"retention: [{untagged: 720h}]":            "say gc",
+		"gc: {}":                                      "every",
+		"gc: {every: 0s}":                             "above zero",
+		"gc: {every: 24h, every2: 1h}":                "every2",
+		"scrub: {rate: 20MiB}":                        "every",
+		"scrub: {every: 24h, rate: 20}":               "registry",
+		"scrub: {every: 24h, rate: '20'}":             "no unit",
+		"scrub: {every: 24h, rate: -1B}":              "above zero",
+		"scrub: {every: 24h, rate: 0B}":               "above zero",
+		"scrub: {every: 24h, rate: +1B}":              "whole number",
+		"scrub: {every: 24h, rate: 1.5GiB}":           "whole number",
+		"scrub: {every: 24h, rate: 9999999999TiB}":    "more than can be counted",
+		"free: {percent: 91}":                         "91 percent",
+		"free: {percent: -1}":                         "-1 percent",
+		"limits: {uploads: -1}":                       "below zero",
+		"limits: {quota: 1GiB}":                       "quota",
+		"limits: {ownPending: 0B}":                    "above zero",
+		"limits: {ownPending: 9GiB}":                  "less than a blob",
+		"limits: {pending: 9GiB}":                     "less than one principal",
+		"limits: {ownPending: 20GiB, pending: 10GiB}": "less than one principal",
+		"limits: {ownPending: 1GiB, blob: 2GiB}":      "less than a blob",
+		"immutableTags: ['[']":                        "no pattern",
+		"immutableTags: ['']":                         "no pattern",
+		"retention: [{untagged: 720h}]":               "say gc",
 	} {
 		_, err := Load([]byte(good + "registry: {" + what + "}\n"))
 		if err == nil || !strings.Contains(err.Error(), fault) {

@@ -32,8 +32,9 @@ type Page struct {
 	Sequence      int64     `json:"sequence"` // of the newest record in the index
 	From          uint64    `json:"from"`
 	To            uint64    `json:"to"`
-	Statements    []Row     `json:"statements"` // by leaf and record
-	Segments      []Segment `json:"segments"`   // by leaf
+	Statements    []Row     `json:"statements"`   // by leaf and record
+	Segments      []Segment `json:"segments"`     // by leaf
+	Log           string    `json:"log,omitzero"` // origin, where it was asked for
 }
 
 // A Row is an admitted statement, as the index has it, and its bundle.
@@ -81,6 +82,7 @@ type Finding struct {
 	Kind   Kind   `json:"finding"`
 	Record int64  `json:"record,omitzero"` // sequence of a journal record
 	Index  *int64 `json:"index,omitzero"`  // of a leaf
+	Log    string `json:"log,omitzero"`    // its origin, where there is more than one
 	Text   string `json:"text"`
 }
 
@@ -93,13 +95,15 @@ type Stranger struct {
 	Leaves int64         `json:"leaves"`
 	First  uint64        `json:"first"`
 	Last   uint64        `json:"last"`
+	Log    string        `json:"log,omitzero"` // its origin, where there is more than one
 }
 
 // A Result is what a comparison came to.
 type Result struct {
 	SchemaVersion int           `json:"schemaVersion"`
-	Origin        string        `json:"origin"`
-	Size          uint64        `json:"size"`
+	Origin        string        `json:"origin"`             // of the last log
+	Size          uint64        `json:"size"`               // of it
+	Logs          []LogSize     `json:"logs,omitzero"`      // all of them, where there is more than one
 	Segments      int64         `json:"segments"`           // leaves that are sealed segments
 	Records       int64         `json:"records"`            // in them
 	Statements    int64         `json:"statements"`         // rows that are proven
@@ -109,6 +113,12 @@ type Result struct {
 	Wrong         int64         `json:"wrong"`              // how many findings there are
 	Findings      []Finding     `json:"findings,omitzero"`  // the first thousand
 	Strangers     []Stranger    `json:"strangers,omitzero"` // by first leaf
+}
+
+// A LogSize is a log that was walked.
+type LogSize struct {
+	Origin string `json:"origin"`
+	Size   uint64 `json:"size"`
 }
 
 const maxFindings = 1000

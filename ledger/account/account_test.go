@@ -91,7 +91,7 @@ func (h *history) sign(s *ledger.SegmentStatement) (envelope, leaf []byte) {
 
 // walk checks the leaves in some order, with the account of each.
 func (h *history) walk(order ...int) *Result {
-	c := NewCheck("log.example", []byte("id"))
+	c := NewCheck(Log{"log.example", []byte("id")})
 	for index, n := range order {
 		if s := c.Leaf(uint64(index), h.leaves[n], nil, []Segment{h.segments[n]}); s != nil {
 			c.Segment(s, h.records[n])
@@ -156,7 +156,7 @@ func TestSegments(t *testing.T) {
 // Leaves nothing explains are counted by key, and are no findings.
 func TestStrangers(t *testing.T) {
 	h, o := newHistory(t, 3), newHistory(t, 1)
-	c := NewCheck("log.example", []byte("id"))
+	c := NewCheck(Log{"log.example", []byte("id")})
 	for i, leaf := range [][]byte{h.leaves[0], o.leaves[0], []byte("not a leaf"), h.leaves[1]} {
 		c.Leaf(uint64(i), leaf, nil, nil)
 	}
@@ -175,7 +175,7 @@ func TestStrangers(t *testing.T) {
 // Whatever a server says, it is found wrong and nothing breaks.
 func TestNonsense(t *testing.T) {
 	h := newHistory(t, 1)
-	c := NewCheck("log.example", []byte("id"))
+	c := NewCheck(Log{"log.example", []byte("id")})
 	rows := []Row{{Record: 1}, {Record: 1}, {Record: -5, Index: -1, Body: []byte("{")}, {Record: 1 << 60, Bundle: "x"}}
 	c.Leaf(0, h.leaves[0], rows, []Segment{h.segments[0], h.segments[0], {}})
 	c.Late(&Row{Record: 7})
@@ -183,7 +183,7 @@ func TestNonsense(t *testing.T) {
 	if r := c.End(); r.Wrong < 10 {
 		t.Errorf("found %+v", r.Findings)
 	}
-	many := NewCheck("log.example", []byte("id"))
+	many := NewCheck(Log{"log.example", []byte("id")})
 	for i := range uint64(2 * maxFindings) {
 		many.Leaf(i, []byte("x"), []Row{{Record: int64(i)}}, nil)
 	}

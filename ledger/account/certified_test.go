@@ -57,7 +57,7 @@ func TestCertifiedLeaf(t *testing.T) {
 		"the name for the identity":     {leaf, func(r *Row) { r.Signer = e.Certificate.Name() }, "signer is"},
 		"nobody":                        {leaf, func(r *Row) { r.Signer = "" }, "signer is"},
 	} {
-		c, r := NewCheck("log.example", logID), row
+		c, r := NewCheck(Log{"log.example", logID}), row
 		tt.change(&r)
 		c.Leaf(uint64(row.Index), tt.leaf, []Row{r}, nil)
 		found := slices.IndexFunc(c.result.Findings, func(f Finding) bool { return f.Kind == RowChanged && strings.Contains(f.Text, tt.says) })

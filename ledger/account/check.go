@@ -11,29 +11,67 @@ import (
 	"github.com/patchfit/patchfit/ledger"
 )
 
-// A Check is one walk along a log and the account of it. It is pure: whoever
-// walks brings leaves and pages, and it counts only once the leaves are verified
-// to be the log's.
+// A Log is one of the logs that are walked.
+type Log struct {
+	Origin string
+	ID     []byte
+}
+
+// A Check is one walk along the logs of a server, oldest first, and the account
+// of them. The journal is one, whichever log its segments are in. A Check is pure:
+// whoever walks brings leaves and pages, and it counts only once the leaves are
+// verified to be the logs'.
 type Check struct {
-	logID     []byte
+	logs      []Log
+	at        int             // number of the log that is walked
+	journals  []attest.Digest // keys that may seal; nil: any one
 	result    Result
 	previous  *ledger.SegmentStatement
 	open      map[int64]*Row // whose record has not come yet, by its sequence
-	strangers map[attest.Digest]*Stranger
+	met       map[int64]int  // in which walk a row was taken that is of none of the logs
+	strangers map[stranger]*Stranger
 }
 
-// NewCheck returns a check of the log that has this id.
-func NewCheck(origin string, logID []byte) *Check {
+// A stranger is a key in one log.
+type stranger struct {
+	log int
+	key attest.Digest
+}
+
+// NewCheck returns a check of logs, oldest first, that begins with the first.
+func NewCheck(logs ...Log) *Check {
 	return &Check{
-		logID: logID, result: Result{SchemaVersion: 1, Origin: origin},
-		open: map[int64]*Row{}, strangers: map[attest.Digest]*Stranger{},
+		logs: logs, result: Result{SchemaVersion: 1, Origin: logs[0].Origin},
+		open: map[int64]*Row{}, met: map[int64]int{}, strangers: map[stranger]*Stranger{},
 	}
+}
+
+// Next goes on with the next log.
+func (c *Check) Next() {
+	c.size()
+	c.at++
+	c.result.Origin, c.result.Size = c.logs[c.at].Origin, 0
+}
+
+// size remembers how large the log was that was walked.
+func (c *Check) size() {
+	if len(c.logs) > 1 {
+		c.result.Logs = append(c.result.Logs, LogSize{c.result.Origin, c.result.Size})
+	}
+}
+
+// log is the name of the log that is walked, where there is more than one.
+func (c *Check) log() string {
+	if len(c.logs) == 1 {
+		return ""
+	}
+	return c.logs[c.at].Origin
 }
 
 func (c *Check) find(kind Kind, record int64, index *int64, format string, args ...any) {
 	c.result.Wrong++
 	if len(c.result.Findings) < maxFindings {
-		c.result.Findings = append(c.result.Findings, Finding{kind, record, index, fmt.Sprintf(format, args...)})
+		c.result.Findings = append(c.result.Findings, Finding{kind, record, index, c.log(), fmt.Sprintf(format, args...)})
 	}
 }
 
@@ -63,16 +101,19 @@ func (c *Check) Leaf(index uint64, leaf []byte, rows []Row, segments []Segment) 
 	return found
 }
 
-// row takes a statement's row, and reports whether it is the leaf's.
+// row takes a statement's row, and reports whether it is the leaf's. The account
+// of a leaf has the rows of that index in whatever log: those of the other logs
+// are left for when these are walked, and those of none are taken once.
 func (c *Check) row(index uint64, leaf []byte, r *Row) bool {
+	b, wrong, err := r.differs()
+	if c.elsewhere(r, b) {
+		return false
+	}
 	if _, twice := c.open[r.Record]; twice {
 		c.find(RowAdded, r.Record, place(index), "record %d has two rows", r.Record)
 		return false
 	}
-	kept := *r
-	kept.Body = nil
-	c.open[r.Record] = &kept
-	b, wrong, err := r.differs()
+	c.take(r)
 	if err != nil {
 		c.find(RowChanged, r.Record, place(index), "the row of record %d at leaf %d: %v", r.Record, index, err)
 		return false
@@ -91,20 +132,39 @@ func (c *Check) row(index uint64, leaf []byte, r *Row) bool {
 	return by != nil
 }
 
-// Late takes the row of a record that did not come with a leaf: its leaf is in
-// another log, or somebody changed where it is.
-func (c *Check) Late(r *Row) {
+// elsewhere reports whether a row is for the walk along another log.
+func (c *Check) elsewhere(r *Row, b *attest.Bundle) bool {
+	if len(c.logs) == 1 || b != nil && c.own(b) {
+		return false
+	}
+	if b != nil && c.among(b) {
+		return true
+	}
+	walk, taken := c.met[r.Record]
+	if !taken {
+		c.met[r.Record] = c.at
+	}
+	return taken && walk != c.at
+}
+
+func (c *Check) take(r *Row) {
 	kept := *r
 	kept.Body = nil
 	c.open[r.Record] = &kept
+}
+
+// Late takes the row of a record that did not come with a leaf: its leaf is in
+// another log, or somebody changed where it is.
+func (c *Check) Late(r *Row) {
+	c.take(r)
 	b, wrong, err := r.differs()
 	switch {
 	case err != nil:
 		c.find(RowChanged, r.Record, indexOf(r), "the row of record %d: %v", r.Record, err)
 		return
-	case c.own(b) && len(wrong) == 0:
+	case c.among(b) && len(wrong) == 0:
 		wrong = append(wrong, errLeaf.Error())
-	case !c.own(b):
+	case !c.among(b):
 		c.result.Elsewhere++
 	}
 	c.changed(r, wrong)
@@ -117,9 +177,16 @@ func (c *Check) changed(r *Row, wrong sayer) {
 }
 
 // own reports whether a bundle says that it is in the log that is walked.
-func (c *Check) own(b *attest.Bundle) bool {
+func (c *Check) own(b *attest.Bundle) bool { return c.logs[c.at].has(b) }
+
+// among reports whether a bundle says that it is in one of the logs.
+func (c *Check) among(b *attest.Bundle) bool {
+	return slices.ContainsFunc(c.logs, func(l Log) bool { return l.has(b) })
+}
+
+func (l Log) has(b *attest.Bundle) bool {
 	entry := b.Sigstore.GetVerificationMaterial().GetTlogEntries()[0]
-	return bytes.Equal(entry.GetLogId().GetKeyId(), c.logID)
+	return bytes.Equal(entry.GetLogId().GetKeyId(), l.ID)
 }
 
 // Lacking returns the statements among canonical records that no row has come
@@ -146,6 +213,9 @@ func (c *Check) segment(index uint64, leaf []byte, s *Segment) *ledger.SegmentSt
 	if err == nil {
 		key, err = madeByKey(e, leaf)
 	}
+	if err == nil && c.journals != nil && !slices.Contains(c.journals, key.ID()) {
+		err = fmt.Errorf("it is signed by %s, which the trust policy does not name as a journal's key", key.ID())
+	}
 	if err == nil && c.result.Journal != "" && key.ID() != c.result.Journal {
 		err = fmt.Errorf("it is signed by %s, and segments before it by %s", key.ID(), c.result.Journal)
 	}
@@ -162,10 +232,11 @@ func (c *Check) stranger(index uint64, leaf []byte) {
 	if e, err := ledger.ParseEntry(leaf); err == nil {
 		id = e.Key.ID()
 	}
-	s := c.strangers[id]
+	at := stranger{c.at, id}
+	s := c.strangers[at]
 	if s == nil {
-		s = &Stranger{Key: id, First: index}
-		c.strangers[id] = s
+		s = &Stranger{Key: id, First: index, Log: c.log()}
+		c.strangers[at] = s
 	}
 	s.Leaves, s.Last = s.Leaves+1, index
 }
@@ -337,10 +408,14 @@ func (c *Check) End() *Result {
 		row := c.open[sequence]
 		c.find(RowAdded, sequence, indexOf(row), "there is no record %d that admitted a statement at leaf %d, and its row says %s about %s in %s", sequence, row.Index, row.Type, row.Subject, row.Repository)
 	}
+	c.size()
 	for _, s := range c.strangers {
 		c.result.Strangers = append(c.result.Strangers, *s)
 	}
-	slices.SortFunc(c.result.Strangers, func(a, b Stranger) int { return cmp.Compare(a.First, b.First) })
+	order := func(s Stranger) int { return slices.IndexFunc(c.logs, func(l Log) bool { return l.Origin == s.Log }) }
+	slices.SortFunc(c.result.Strangers, func(a, b Stranger) int {
+		return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(a.First, b.First))
+	})
 	return &c.result
 }
 

@@ -2,16 +2,18 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/client"
 )
 
 // A Server answers an auditor of the whole server.
 type Server interface {
-	// Account returns a page that begins with the leaf from.
-	Account(ctx context.Context, from uint64) (*Page, error)
+	// Account returns a page that begins with the leaf from of a log.
+	Account(ctx context.Context, log string, from uint64) (*Page, error)
 	// AccountOf returns the row of a statement's record; nil: there is none.
 	AccountOf(ctx context.Context, record int64) (*Row, error)
 	// Records returns canonical journal records from sequence from on, some of
@@ -19,37 +21,75 @@ type Server interface {
 	Records(ctx context.Context, from int64) ([][]byte, error)
 }
 
+// A Walked is a log, as it was verified, and where it is read.
+type Walked struct {
+	Key        ledger.LogKey
+	Checkpoint *client.Checkpoint
+	Log        *client.Client
+}
+
+// Options of a comparison.
+type Options struct {
+	// Journals are the keys that may have signed the journal's segments. Nil: any
+	// one key.
+	Journals []attest.Digest
+	// Visit is told of each leaf of each log. Nil: nobody is.
+	Visit func(cp *client.Checkpoint, index uint64)
+}
+
 // A walk is one comparison.
 type walk struct {
 	server Server
 	check  *Check
+	log    string
 	page   *Page
 	rows   int // of page, which are taken
 	segs   int
 }
 
-// Compare reads cp's log from its first leaf to its last, as [client.Client]'s
-// VerifyLog does, and the server's account beside it. visit, if not nil, is told
-// of each leaf. The result counts only without an error.
-func Compare(ctx context.Context, log *client.Client, cp *client.Checkpoint, key ledger.LogKey, s Server, visit func(index uint64)) (*Result, error) {
-	id, err := key.ID()
-	if err != nil {
-		return nil, err
+// Compare reads all logs of a server, oldest first, each from its first leaf to
+// its last, as [client.Client]'s VerifyLog does, and the server's account beside
+// them. The result counts only without an error.
+func Compare(ctx context.Context, logs []Walked, s Server, o *Options) (*Result, error) {
+	if o == nil {
+		o = new(Options)
 	}
-	w := &walk{server: s, check: NewCheck(cp.Origin, id)}
-	_, err = log.Follow(ctx, cp, nil, client.Following{Visit: func(index uint64, leaf []byte) error {
-		if visit != nil {
-			visit(index)
+	var all []Log
+	for _, l := range logs {
+		id, err := l.Key.ID()
+		if err != nil {
+			return nil, err
 		}
-		return w.leaf(ctx, index, leaf)
-	}})
-	if err != nil {
-		return nil, err
+		all = append(all, Log{l.Checkpoint.Origin, id})
+	}
+	if len(all) == 0 {
+		return nil, errors.New("there is no log to compare the index with")
+	}
+	w := &walk{server: s, check: NewCheck(all...)}
+	w.check.journals = o.Journals
+	for i, l := range logs {
+		if i > 0 {
+			w.check.Next()
+		}
+		w.log, w.page = l.Checkpoint.Origin, nil
+		if err := w.along(ctx, l, o.Visit); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.unsealed(ctx); err != nil {
 		return nil, err
 	}
 	return w.check.End(), nil
+}
+
+func (w *walk) along(ctx context.Context, l Walked, visit func(*client.Checkpoint, uint64)) error {
+	_, err := l.Log.Follow(ctx, l.Checkpoint, nil, client.Following{Visit: func(index uint64, leaf []byte) error {
+		if visit != nil {
+			visit(l.Checkpoint, index)
+		}
+		return w.leaf(ctx, index, leaf)
+	}})
+	return err
 }
 
 func (w *walk) leaf(ctx context.Context, index uint64, leaf []byte) error {
@@ -82,8 +122,11 @@ func (w *walk) leaf(ctx context.Context, index uint64, leaf []byte) error {
 
 // turn reads the page that begins with a leaf.
 func (w *walk) turn(ctx context.Context, index uint64) (err error) {
-	if w.page, err = w.server.Account(ctx, index); err != nil {
+	if w.page, err = w.server.Account(ctx, w.log, index); err != nil {
 		return fmt.Errorf("reading the account of leaf %d: %w", index, err)
+	}
+	if w.page.Log != "" && w.page.Log != w.log {
+		return fmt.Errorf("the server answers for the log %.80q, asked for %s", w.page.Log, w.log)
 	}
 	if w.page.From != index || w.page.To <= index {
 		return fmt.Errorf("the server answers with leaves %d to %d, asked for those from %d on", w.page.From, w.page.To, index)

@@ -61,16 +61,20 @@ func (c *Client) VerifyLog(ctx context.Context, trustedRoot []byte, seen *Checkp
 	if err != nil {
 		return nil, err
 	}
-	if seen != nil {
-		if err := seen.Precedes(cp); err != nil {
-			return nil, err
-		}
-	}
-	a := &audit{client: c, cp: cp, seen: seen, visit: visit, tree: factory().NewEmptyRange(0)}
-	if err := a.run(ctx); err != nil {
+	if err := c.verify(ctx, cp, seen, visit); err != nil {
 		return nil, err
 	}
 	return cp, nil
+}
+
+func (c *Client) verify(ctx context.Context, cp, seen *Checkpoint, visit func(index uint64, leaf []byte) error) error {
+	if seen != nil {
+		if err := seen.Precedes(cp); err != nil {
+			return err
+		}
+	}
+	a := &audit{client: c, cp: cp, seen: seen, visit: visit, tree: factory().NewEmptyRange(0)}
+	return a.run(ctx)
 }
 
 func factory() *compact.RangeFactory {

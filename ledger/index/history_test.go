@@ -294,7 +294,10 @@ func randomHistory(t testing.TB, seed uint64, n int) *ledgerSource {
 
 // other adds a record of one of the rarer kinds.
 func (s *ledgerSource) other(r *mrand.Rand, repository string, artifact attest.Digest, version *int64) {
-	switch r.IntN(6) {
+	switch r.IntN(7) {
+	case 6:
+		s.channel([]string{productA, productB}[r.IntN(2)], []string{"stable", "beta"}[r.IntN(2)], int64(len(s.records)), r.IntN(4), digestsOf("r"),
+			attest.ChannelBase{Base: artifact, Patches: digestsOf(fmt.Sprint(r.IntN(3))), Superseded: digestsOf()})
 	case 0:
 		*version++
 		s.policy(*version, fmt.Sprint("ci-", *version), "base-authority")

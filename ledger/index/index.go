@@ -36,7 +36,7 @@ var schema string
 
 // format is the version of schema.sql and of what is projected into it. An
 // index of another one is refused and has to be rebuilt.
-const format = 1
+const format = 2
 
 // What the index reports with errors.Is.
 var (
@@ -60,6 +60,8 @@ type Statement struct {
 	BuilderID string        // of provenance; "" for others
 	Time      time.Time     // of the signed timestamp
 	LogIndex  int64         // of its leaf
+
+	Channel *attest.Channel // of channel/v1: what it says; nil for others
 }
 
 // A Source is where the index comes from.

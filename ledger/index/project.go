@@ -171,23 +171,6 @@ func (p *projection) statement(b *ledger.StatementAdmitted) error {
 		sum(s.Signer), s.BuilderID, micros(s.Time), s.LogIndex, b.By)
 }
 
-// channel is a statement that no manifest carries, in its product's repository.
-func (p *projection) channel(b *ledger.ChannelTaken) error {
-	s, err := p.src.Statement(b.Bundle)
-	if err != nil {
-		return err
-	}
-	var repository string
-	err = p.tx.QueryRowContext(p.ctx, "SELECT repository FROM product WHERE product = ? AND sequence <= ? ORDER BY sequence DESC LIMIT 1", b.Product, p.sequence).Scan(&repository)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
-	return p.insert("statement",
-		"repository, product, type, subject, file, payload, bundle, referrer, signer, builder, signed, log_index, by",
-		repository, s.Product, s.Type, sum(s.Subject), sum(s.File), sum(s.Payload), sum(b.Bundle), nil,
-		sum(s.Signer), s.BuilderID, micros(s.Time), s.LogIndex, b.By)
-}
-
 func (p *projection) decision(b *ledger.Decided) error {
 	product, err := productOf(p.tx.QueryRowContext(p.ctx, productQuery, b.Repository, p.sequence))
 	if err != nil {

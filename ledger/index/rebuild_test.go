@@ -40,6 +40,7 @@ func everything(t *testing.T, x *Index, s *ledgerSource, times []time.Time) stri
 			askLineages(x, s, within, asOf, say)
 			askDecisions(t, x, within, asOf, say)
 			askHosts(t, x, within, asOf, say)
+			askChannels(t, x, within, asOf, say)
 		}
 	}
 	for from := int64(0); ; {
@@ -82,6 +83,14 @@ func askDecisions(t *testing.T, x *Index, within Products, asOf time.Time, say s
 			}
 			q.Cursor, q.AsOf = p.Cursor, time.Time{}
 		}
+	}
+}
+
+func askChannels(t *testing.T, x *Index, within Products, asOf time.Time, say sayer) {
+	for _, q := range []ChannelQuery{{}, {Product: productA}, {Repository: repoB}, {Name: "stable"}} {
+		q.Within, q.AsOf = within, asOf
+		p, err := x.Channels(t.Context(), q)
+		say(fmt.Sprint("channels ", q.Within, q.Product, q.Repository, q.Name, q.Range), p, err)
 	}
 }
 

@@ -77,6 +77,15 @@ CREATE TABLE statement (
 CREATE INDEX statement_subject ON statement (subject, sequence);
 CREATE INDEX IF NOT EXISTS statement_leaf ON statement (log_index, sequence); -- older files get it when they are opened
 
+-- What a version of a channel says; who said it is in statement.
+CREATE TABLE channel (
+	sequence  INTEGER PRIMARY KEY,
+	product   TEXT NOT NULL,
+	name      TEXT NOT NULL,
+	predicate BLOB NOT NULL -- canonical JSON
+);
+CREATE INDEX channel_name ON channel (product, name, sequence);
+
 CREATE TABLE host (
 	sequence INTEGER PRIMARY KEY,
 	host     TEXT NOT NULL,

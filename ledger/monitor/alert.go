@@ -26,6 +26,7 @@ const (
 	Missing    Kind = "missing"     // entries or hashes that are not there
 	Unsigned   Kind = "unsigned"    // a checkpoint by no trusted key
 	Unseen     Kind = "unwitnessed" // too few witnesses cosigned
+	Thawed     Kind = "unfrozen"    // a log that had ended has other entries now, or takes them
 	Unfinished Kind = "unfinished"  // a log that takes longer to read than a visit may
 	Index      Kind = "index"       // the server's index says something else than its log and journal
 	Stale      Kind = "stale"       // it has not grown for too long

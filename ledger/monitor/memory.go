@@ -27,10 +27,11 @@ const maxMemory = 1 << 20
 type memory struct {
 	SchemaVersion int         `json:"schemaVersion"`
 	Origin        string      `json:"origin"`
-	Checkpoint    []byte      `json:"checkpoint"` // the signed note; empty before the first visit
-	Edge          client.Edge `json:"edge"`       // of its tree
-	Grew          time.Time   `json:"grew"`       // when it was first seen
-	Untold        int64       `json:"untold"`     // bytes of the spool that have to be told
+	Checkpoint    []byte      `json:"checkpoint"`     // the signed note; empty before the first visit
+	Edge          client.Edge `json:"edge"`           // of its tree
+	Grew          time.Time   `json:"grew"`           // when it was first seen
+	Untold        int64       `json:"untold"`         // bytes of the spool that have to be told
+	Final         bool        `json:"final,omitzero"` // the log was frozen with that checkpoint
 
 	seen *ledger.Checkpoint // Checkpoint, opened; nil before the first visit
 }
@@ -51,9 +52,10 @@ func (m *Monitor) load() (err error) {
 		return err
 	}
 	found, err := m.read(memoryFile, m.memory)
-	if err != nil || !found {
+	if err != nil || !found || !m.trusts(m.memory.Origin) {
 		return err
 	}
+	m.only(m.memory.Origin)
 	if err := m.checkMemory(); err != nil {
 		return fmt.Errorf("%s is damaged, or the log has another key now: %w", m.path(memoryFile), err)
 	}
@@ -149,13 +151,27 @@ func (m *Monitor) commit(cp *ledger.Checkpoint, e *client.Edge) error {
 	}
 	next := &memory{
 		SchemaVersion: 1, Origin: cp.Origin, Checkpoint: cp.Raw, Edge: *e,
-		Grew: time.Now().UTC().Truncate(time.Second), Untold: m.spool.size, seen: cp,
+		Grew: time.Now().UTC().Truncate(time.Second), Untold: m.spool.size, Final: m.frozen, seen: cp,
 	}
 	if err := m.write(memoryFile, next); err != nil {
 		return err
 	}
 	m.memory = next
 	return m.forget()
+}
+
+// end remembers that the log is frozen as it was seen.
+func (m *Monitor) end() error {
+	if !m.frozen || m.memory.Final {
+		return nil
+	}
+	ended := *m.memory
+	ended.Final = true
+	if err := m.write(memoryFile, &ended); err != nil {
+		return err
+	}
+	m.memory = &ended
+	return nil
 }
 
 // forget takes away how far the reading got.

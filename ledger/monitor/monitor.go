@@ -109,8 +109,9 @@ type Monitor struct {
 	fs     disk.FS
 	dir    string
 	log    *client.Client
-	root   []byte
-	keys   []ledger.LogKey
+	keys   []ledger.LogKey // of the one log that is followed
+	others []ledger.LogKey // of all logs that are trusted
+	frozen bool            // another log takes the entries now
 	tell   func(context.Context, Alert) error
 	o      Options
 	lock   io.Closer
@@ -126,14 +127,23 @@ type Monitor struct {
 var ErrBroken = errors.New("the monitor has to be opened again")
 
 // Open opens the monitor that remembers in c.Dir. One process at a time may.
-func Open(c Config, o *Options) (*Monitor, error) { return open(disk.OS{}, c, o) }
+// It follows the log that is shown as the current one, and no other: see
+// [OpenShards].
+func Open(c Config, o *Options) (*Monitor, error) {
+	m, err := open(disk.OS{}, c, o)
+	if err == nil && m.memory.Origin != "" && !m.trusts(m.memory.Origin) {
+		return nil, errors.Join(fmt.Errorf("%s is of the log %s, which is not trusted", m.path(memoryFile), m.memory.Origin), m.Close())
+	}
+	return m, err
+}
 
 func open(fsys disk.FS, c Config, o *Options) (*Monitor, error) {
-	m := &Monitor{fs: fsys, dir: c.Dir, log: c.Log, root: c.TrustedRoot, tell: c.Tell, o: o.filled()}
+	m := &Monitor{fs: fsys, dir: c.Dir, log: c.Log, tell: c.Tell, o: o.filled()}
 	var err error
-	if m.keys, err = ledger.LogKeys(c.TrustedRoot); err != nil {
+	if m.others, err = ledger.LogKeys(c.TrustedRoot); err != nil {
 		return nil, err
 	}
+	m.keys = m.others
 	if err := disk.MkdirAll(fsys, filepath.Join(m.dir, evidenceDir)); err != nil {
 		return nil, fmt.Errorf("making the monitor's directory: %w", err)
 	}
@@ -161,6 +171,8 @@ func (m *Monitor) Verified() *ledger.Checkpoint { return m.memory.seen }
 type Report struct {
 	SchemaVersion int          `json:"schemaVersion"`
 	Origin        string       `json:"origin"`
+	Frozen        bool         `json:"frozen,omitzero"` // another log takes the entries now
+	Ended         bool         `json:"ended,omitzero"`  // and this is the first visit that found it so
 	Size          uint64       `json:"size"`            // verified
 	Root          string       `json:"root"`            // hex
 	Before        *uint64      `json:"before,omitzero"` // size at the visit before; absent: this is the first
@@ -169,6 +181,7 @@ type Report struct {
 	Alerts        int          `json:"alerts"`          // those told at an earlier visit among them
 	Breach        bool         `json:"breach"`          // one of them is the log's
 	Witnesses     []WitnessSaw `json:"witnesses,omitzero"`
+	Absent        []string     `json:"absent,omitzero"` // logs of the trusted root that the server does not show, and did not before
 }
 
 // A WitnessSaw is what one witness says it cosigned last.

@@ -22,17 +22,28 @@ func (m *Monitor) Visit(ctx context.Context) (*Report, error) {
 	if m.broken != nil {
 		return nil, m.broken
 	}
+	return m.during(ctx, m.visit)
+}
+
+// unvisited is a visit to a log that does not answer.
+func (m *Monitor) unvisited(ctx context.Context) (*Report, error) {
+	return m.during(ctx, func(context.Context, *Report) error { return nil })
+}
+
+func (m *Monitor) during(ctx context.Context, visit func(context.Context, *Report) error) (*Report, error) {
 	r := &Report{SchemaVersion: 1}
 	m.now = map[string]bool{}
+	final := m.memory.Final
 	err := m.tellFound(ctx, r) // what a crash kept from being told
 	if err == nil {
-		err = m.visit(ctx, r)
+		err = visit(ctx, r)
 	}
 	if ctx.Err() == nil {
 		err = errors.Join(err, m.askAge(ctx, r))
 	}
 	m.told = m.now
-	r.Origin, r.Size, r.Grew = m.memory.Origin, m.memory.Edge.Size, m.memory.Grew
+	r.Ended = m.memory.Final && !final
+	r.Origin, r.Frozen, r.Size, r.Grew = m.memory.Origin, m.frozen, m.memory.Edge.Size, m.memory.Grew
 	if m.memory.seen != nil {
 		r.Root = hex.EncodeToString(m.memory.seen.Root)
 	}
@@ -59,6 +70,9 @@ func (m *Monitor) visit(ctx context.Context, r *Report) error {
 		if err := seen.Precedes(cp); err != nil {
 			return m.refuse(limited, r, seen, cp, err)
 		}
+		if m.memory.Final && (!m.frozen || seen.Size < cp.Size) {
+			return m.thawed(ctx, r, seen, cp)
+		}
 	}
 	proofs := m.log.Proofs(limited, cp)
 	if m.memory.seen != nil && m.memory.seen.Size < cp.Size {
@@ -70,7 +84,7 @@ func (m *Monitor) visit(ctx context.Context, r *Report) error {
 		return err
 	}
 	if m.memory.seen != nil && m.memory.seen.Size == cp.Size {
-		return nil
+		return m.end()
 	}
 	if err := m.readNew(limited, r, cp); err != nil {
 		return m.tooLong(ctx, limited, r, m.unreadable(ctx, r, cp, err))
@@ -152,6 +166,9 @@ func (m *Monitor) checkpoint(ctx context.Context, r *Report) (*ledger.Checkpoint
 	}
 	if !errors.Is(err, ledger.ErrUnsigned) && !errors.Is(err, ledger.ErrTampered) {
 		return nil, err
+	}
+	if _, other := ledger.OpenCheckpoint(raw, m.others); other == nil && !m.frozen {
+		return nil, errRotated
 	}
 	files, kerr := m.keep(Unsigned, nil, raw)
 	if kerr != nil {
@@ -252,7 +269,7 @@ func (m *Monitor) unreadable(ctx context.Context, r *Report, cp *ledger.Checkpoi
 
 // askAge tells that the log has not grown for too long.
 func (m *Monitor) askAge(ctx context.Context, r *Report) error {
-	if m.o.MaxAge == 0 || m.memory.seen == nil || time.Since(m.memory.Grew) <= m.o.MaxAge {
+	if m.o.MaxAge == 0 || m.frozen || m.memory.seen == nil || time.Since(m.memory.Grew) <= m.o.MaxAge {
 		return nil
 	}
 	return m.alert(ctx, r, Alert{Alert: Stale, Text: fmt.Sprintf("the log has %d entries since %s", m.memory.seen.Size, m.memory.Grew.Format(time.RFC3339))})

@@ -39,6 +39,7 @@ const origin = "log.example.org"
 // made when they are asked for, so that there can be a million of them.
 type fake struct {
 	t      testing.TB
+	origin string
 	key    ed25519.PrivateKey
 	signer note.Signer
 	vkey   string
@@ -53,7 +54,9 @@ type fake struct {
 	tamper   func(w http.ResponseWriter, r *http.Request) bool
 }
 
-func newFake(t testing.TB) *fake {
+func newFake(t testing.TB) *fake { return newFakeOf(t, origin, time.Now().Add(-time.Hour)) }
+
+func newFakeOf(t testing.TB, origin string, start time.Time) *fake {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -73,16 +76,16 @@ func newFake(t testing.TB) *fake {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := ledger.TrustedRoot([]ledger.LogKey{{Origin: origin, Key: key.Public(), Start: time.Now().Add(-time.Hour)}}, chain)
+	root, err := ledger.TrustedRoot([]ledger.LogKey{{Origin: origin, Key: key.Public(), Start: start}}, chain)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &fake{t: t, key: key, signer: signer, vkey: vkey, root: root, leaf: func(i int64) []byte { return fmt.Appendf(nil, "entry %d", i) }}
+	return &fake{t: t, origin: origin, key: key, signer: signer, vkey: vkey, root: root, leaf: func(i int64) []byte { return fmt.Appendf(nil, "entry %d", i) }}
 }
 
 // other is a log of the same key with another history from entry from on.
 func (f *fake) other(from int64) *fake {
-	o := &fake{t: f.t, key: f.key, signer: f.signer, vkey: f.vkey, root: f.root}
+	o := &fake{t: f.t, origin: f.origin, key: f.key, signer: f.signer, vkey: f.vkey, root: f.root}
 	o.leaf = func(i int64) []byte {
 		if i < from {
 			return f.leaf(i)
@@ -126,7 +129,7 @@ func (f *fake) checkpoint() []byte {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	c := checkpoints.Checkpoint{Origin: origin, Size: uint64(f.size), Hash: root[:]}
+	c := checkpoints.Checkpoint{Origin: f.origin, Size: uint64(f.size), Hash: root[:]}
 	b, err := note.Sign(&note.Note{Text: string(c.Marshal())}, f.signer)
 	if err != nil {
 		f.t.Fatal(err)
@@ -359,7 +362,7 @@ func (c *court) cosign(f *fake, old int64, which ...int) {
 // signed is a checkpoint of a size the log does not have.
 func (f *fake) signed(t testing.TB, size int64) []byte {
 	t.Helper()
-	c := checkpoints.Checkpoint{Origin: origin, Size: uint64(size), Hash: make([]byte, 32)}
+	c := checkpoints.Checkpoint{Origin: f.origin, Size: uint64(size), Hash: make([]byte, 32)}
 	b, err := note.Sign(&note.Note{Text: string(c.Marshal())}, f.signer)
 	if err != nil {
 		t.Fatal(err)

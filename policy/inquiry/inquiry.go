@@ -130,6 +130,9 @@ func (s *Search) learn(e *verify.Evidence) {
 	if b := verify.As[attest.Base](e); b != nil {
 		s.files[b.Environment] = true
 	}
+	if i := verify.As[attest.Import](e); i != nil && i.Patch != nil {
+		s.manifests[i.Patch.Base] = i.Patch.BaseFile
+	}
 	if env := verify.As[attest.Environment](e); env != nil {
 		s.manifests[env.BuilderImage] = ""
 	}
@@ -151,6 +154,9 @@ func (s *Search) Base(product, repository string, manifest attest.Digest) *polic
 	art := policy.Artifact{Repository: repository, Manifest: manifest, Type: attest.ArtifactBase, File: file}
 	for _, e := range s.Pool.About(manifest) {
 		b := verify.As[attest.Base](e)
+		if i := verify.As[attest.Import](e); i != nil && art.FileSize == 0 && s.trust.Trusted(product, attest.RoleImport, e) {
+			art.FileSize = i.File.Size
+		}
 		if b == nil || !s.trust.Trusted(product, attest.RoleBase, e) {
 			continue
 		}
@@ -176,6 +182,10 @@ func Described(repository string, manifest attest.Digest, bundles [][]byte) poli
 		if p, ok := b.Statement.Predicate.(*attest.LivePatch); ok {
 			art.Type, art.Subject = attest.ArtifactPatch, p.Base
 			art.File, art.FileSize = p.File.Digest, p.File.Size
+		}
+		if i, ok := b.Statement.Predicate.(*attest.Import); ok && i.Patch != nil && art.Type == "" {
+			art.Type, art.Subject = attest.ArtifactPatch, i.Patch.Base
+			art.File, art.FileSize = i.File.Digest, i.File.Size
 		}
 	}
 	return art

@@ -120,7 +120,7 @@ func (s said) keep() error {
 
 func known(predicateType string) bool {
 	switch predicateType {
-	case attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeProvenance, attest.TypeRevocation, attest.TypeChannel, attest.TypeHostRecord:
+	case attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeProvenance, attest.TypeRevocation, attest.TypeChannel, attest.TypeHostRecord, attest.TypeImport, attest.TypeEquivalence:
 		return true
 	}
 	return false
@@ -191,6 +191,10 @@ func (s said) names() []naming {
 	}
 	if p := verify.As[attest.LivePatch](s.evidence); p != nil {
 		environment(p.Environment)
+	}
+	if q := verify.As[attest.Equivalence](s.evidence); q != nil {
+		environment(q.Environment)
+		environment(q.BaseEnvironment)
 	}
 	if p := verify.As[attest.Provenance](s.evidence); p != nil {
 		builder(s.evidence.Subject())

@@ -2,7 +2,6 @@ package admit
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/registry/state"
@@ -20,6 +19,12 @@ func (s said) fits() error {
 	}
 	if p := verify.As[attest.Provenance](s.evidence); p != nil {
 		return s.provenance(p)
+	}
+	if i := verify.As[attest.Import](s.evidence); i != nil {
+		return s.imported(i)
+	}
+	if q := verify.As[attest.Equivalence](s.evidence); q != nil {
+		return s.equivalence(q)
 	}
 	return nil // environment/v1: its file is the config, which its parser saw to
 }
@@ -39,42 +44,29 @@ func (s said) patch(p *attest.LivePatch) error {
 	if err := s.file(p.File); err != nil {
 		return err
 	}
-	if p.Base != s.subject.Subject {
-		return refuse(verify.BaseMismatch, "/predicate/base: %s, want %s, what the patch is attached to", p.Base, orNone(s.subject.Subject))
-	}
-	base, ok := s.admitter.state.Manifest(s.subject.Repository, p.Base)
-	if !ok {
-		return refuse(verify.UnknownBase, "/predicate/base: %s is not in this repository", p.Base)
-	}
-	if p.BaseFile != base.File {
-		return refuse(verify.BaseMismatch, "/predicate/baseFile: %s, want %s, the base's one file", p.BaseFile, base.File)
-	}
-	environment, err := s.baseEnvironment(base)
+	base, err := s.attached(p.Base, p.BaseFile)
 	if err != nil {
 		return err
 	}
-	return s.sameEnvironment(environment, p.Environment)
+	return s.suits(base, p.Environment)
 }
 
 // provenance of a base or a patch names the environment; that of a builder
 // image names neither.
 func (s said) provenance(p *attest.Provenance) error {
-	var want attest.Digest
-	var err error
-	switch s.subject.Type {
-	case attest.ArtifactBase:
-		want, err = s.environmentOf(s.subject)
-	case attest.ArtifactPatch:
-		want, err = s.patchEnvironment()
-	default:
+	if s.subject.Type != attest.ArtifactBase && s.subject.Type != attest.ArtifactPatch {
 		return nil
-	}
-	if err != nil {
-		return err
 	}
 	got, ok := p.Dependency(attest.DependencyEnvironment)
 	if !ok {
 		return corrupt("/predicate/buildDefinition/resolvedDependencies: does not name %s exactly once with a sha256", attest.DependencyEnvironment)
+	}
+	if s.subject.Type == attest.ArtifactPatch {
+		return s.patchBuild(got)
+	}
+	want, err := s.environmentOf(s.subject)
+	if err != nil {
+		return err
 	}
 	return s.sameEnvironment(want, got)
 }
@@ -96,12 +88,12 @@ func (s said) environmentOf(base *state.Manifest) (attest.Digest, error) {
 	return m.File, nil
 }
 
-func (s said) patchEnvironment() (attest.Digest, error) {
+func (s said) patchBuild(environment attest.Digest) error {
 	base, ok := s.admitter.state.Manifest(s.subject.Repository, s.subject.Subject)
 	if !ok {
-		return "", refuse(verify.UnknownBase, "the patch is attached to %s, which is not in this repository", orNone(s.subject.Subject))
+		return refuse(verify.UnknownBase, "the patch is attached to %s, which is not in this repository", orNone(s.subject.Subject))
 	}
-	return s.baseEnvironment(base)
+	return s.suits(base, environment)
 }
 
 // baseEnvironment returns the environment that the base authority says a base
@@ -125,11 +117,7 @@ func (s said) sameEnvironment(want, got attest.Digest) error {
 	fact := fmt.Sprintf("environment is %s, want %s", got, want)
 	w, g := s.environment(want), s.environment(got)
 	if w != nil && g != nil {
-		var fields []string
-		for _, d := range w.Diff(g) {
-			fields = append(fields, fmt.Sprintf("want %s = %s, got %s", d.Field, d.Want, d.Got))
-		}
-		fact = strings.Join(fields, ", ")
+		fact = told(w.Diff(g))
 	}
 	return refuse(verify.EnvMismatch, "%s", fact)
 }

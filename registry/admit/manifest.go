@@ -96,11 +96,13 @@ func (a *Admitter) artifact(m *state.Manifest, p Put) error {
 	case m.Type == attest.ArtifactEnv:
 		return a.environment(m, p)
 	case m.Type == attest.ArtifactBase:
-		return a.oneFile(m, attest.ArtifactEnv, "environment")
+		return a.base(m)
 	case m.Type == attest.ArtifactPatch:
 		return a.oneFile(m, attest.ArtifactBase, "base")
 	case m.Type == attest.ArtifactRebuild:
 		return a.rebuild(m)
+	case m.Type == attest.ArtifactInputs:
+		return a.inputs(m)
 	case isOurs(m):
 		return corrupt("/artifactType: %.80q with a config of %.80q is no artifact this server knows", m.Type, m.ConfigMediaType)
 	}
@@ -147,6 +149,18 @@ func (a *Admitter) environment(m *state.Manifest, p Put) error {
 // oneFile admits a base or a patch: one layer, no config, and a subject of the
 // type it has to be attached to.
 func (a *Admitter) oneFile(m *state.Manifest, subjectType, what string) error {
+	if err := aloneFile(m); err != nil {
+		return err
+	}
+	subject, ok := a.state.Manifest(m.Repository, m.Subject)
+	if !ok || subject.Type != subjectType {
+		return refuse(verify.SubjectMismatch, "/subject: %s is no %s in this repository; push the %s first", orNone(m.Subject), what, what)
+	}
+	return nil
+}
+
+// aloneFile asks for one layer and no config, whatever it is attached to.
+func aloneFile(m *state.Manifest) error {
 	if err := isManifest(m); err != nil {
 		return err
 	}
@@ -158,10 +172,6 @@ func (a *Admitter) oneFile(m *state.Manifest, subjectType, what string) error {
 	}
 	if m.Layers[0].Size == 0 || m.Layers[0].Digest == emptyConfig {
 		return corrupt("/layers/0: is empty")
-	}
-	subject, ok := a.state.Manifest(m.Repository, m.Subject)
-	if !ok || subject.Type != subjectType {
-		return refuse(verify.SubjectMismatch, "/subject: %s is no %s in this repository; push the %s first", orNone(m.Subject), what, what)
 	}
 	return nil
 }

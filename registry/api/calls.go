@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/patchfit/patchfit/attest"
@@ -13,6 +14,13 @@ import (
 // to verify with the roots they pin.
 func (c *Client) TrustPolicy(ctx context.Context) ([]byte, error) {
 	return c.bytes(ctx, request{method: http.MethodGet, path: "/v1/trust-policy"})
+}
+
+// TrustPolicyAfter returns the envelope of the first trust policy above a
+// version whose roots are others than those of the policy before it, and of the
+// newest where there is none.
+func (c *Client) TrustPolicyAfter(ctx context.Context, version int64) ([]byte, error) {
+	return c.bytes(ctx, request{method: http.MethodGet, path: "/v1/trust-policy", query: url.Values{"after": {strconv.FormatInt(version, 10)}}})
 }
 
 // PushTrustPolicy has the server take a signed trust policy.

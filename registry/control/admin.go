@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,9 +20,9 @@ import (
 const maxTokenTTL = 24 * time.Hour
 
 func (c *call) showTrustPolicy() (answer, error) {
-	_, envelope := c.s.State.TrustPolicy()
-	if envelope == nil {
-		return nil, noTrustPolicy(http.StatusNotFound, api.CodeNotFound)
+	envelope, err := c.askedTrustPolicy()
+	if err != nil {
+		return nil, err
 	}
 	return func(w http.ResponseWriter) {
 		w.Header().Set("Content-Type", api.MediaEnvelope)
@@ -29,6 +30,34 @@ func (c *call) showTrustPolicy() (answer, error) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		_, _ = w.Write(envelope) // the client is gone: there is nobody to tell
 	}, nil
+}
+
+// askedTrustPolicy returns the envelope in effect or, to who missed changes of
+// roots and names the version they have, the next of them.
+func (c *call) askedTrustPolicy() ([]byte, error) {
+	_, envelope := c.s.State.TrustPolicy()
+	if envelope == nil {
+		return nil, noTrustPolicy(http.StatusNotFound, api.CodeNotFound)
+	}
+	if c.r.URL.RawQuery == "" {
+		return envelope, nil
+	}
+	q, err := c.query("after")
+	if err != nil {
+		return nil, err
+	}
+	after, err := strconv.ParseInt(q["after"], 10, 54)
+	if err != nil || after < 0 {
+		return nil, invalid(fmt.Errorf("query: after is %.40q, want a version of the trust policy, or 0", q["after"]))
+	}
+	switch envelope, err = c.s.State.TrustPolicyAfter(after); {
+	case err != nil:
+		c.s.logger.Error("reading a trust policy of the past", "after", after, "err", err)
+		return nil, api.Errorf(http.StatusInternalServerError, api.CodeInternal, "a trust policy of the past cannot be read").Hint("the server's log says why")
+	case envelope == nil:
+		return nil, notFound("no trust policy is above version %d", after)
+	}
+	return envelope, nil
 }
 
 func noTrustPolicy(status int, code string) *api.Error {

@@ -67,7 +67,7 @@ func (c *call) inRepository(repository string) error {
 
 // counts reports whether statements of a predicate type can ever be evidence.
 func counts(predicateType string) bool {
-	return slices.Contains([]string{attest.TypeProvenance, attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch}, predicateType)
+	return slices.Contains([]string{attest.TypeProvenance, attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeImport, attest.TypeEquivalence}, predicateType)
 }
 
 // chain returns the statements about a manifest, about the base it names, the
@@ -129,6 +129,9 @@ func (w *walk) take(e state.StoredEvidence) {
 	if b := verify.As[attest.Base](e.Evidence); b != nil {
 		w.environment(b.Environment)
 	}
+	if i := verify.As[attest.Import](e.Evidence); i != nil && i.Patch != nil {
+		w.about(i.Patch.Base)
+	}
 	if env := verify.As[attest.Environment](e.Evidence); env != nil {
 		w.about(env.BuilderImage)
 	}
@@ -168,7 +171,7 @@ func (c *call) offer(m *state.Manifest, f *policy.Facts) api.Offer {
 		Product: f.Product, Repository: m.Repository, Digest: m.Artifact.Manifest,
 		Base: m.Subject, File: m.File, Size: m.FileSize, Tags: []string{}, Fixes: []string{},
 	}
-	if p := verify.As[attest.LivePatch](f.Patch.Statement); p != nil {
+	if p := f.Patch.LivePatch(); p != nil {
 		o.Fixes = p.Fixes
 	}
 	for _, tag := range c.s.State.Tags(m.Repository) {

@@ -117,7 +117,7 @@ func (r *Receipts) sign(verifier string, d Decision) ([]byte, error) {
 		v.Inputs = append(v.Inputs, attest.ResourceDescriptor{Name: "statement", Digest: map[string]string{"sha256": payload.Hex()}})
 	}
 	if d.Allow { // every rule passed, that of provenance too
-		v.Result, v.Levels = attest.SummaryPassed, []string{attest.LevelEvidence, attest.LevelFit, attest.LevelBuild1}
+		v.Result, v.Levels = attest.SummaryPassed, append([]string{attest.LevelEvidence}, attest.FitLevels(d.Basis)...)
 	}
 	return attest.SignSummary(v, []attest.Subject{{Digest: d.Artifact}}, r.Signer)
 }

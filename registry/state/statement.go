@@ -139,10 +139,9 @@ func (repo *repository) offer(st *statement) {
 		return
 	}
 	repo.pool.Add(st.Evidence)
-	if b := verify.As[attest.Base](st.Evidence); b != nil {
-		for _, m := range b.Measurements {
-			repo.measured[m.Digest] = addOnce(repo.measured[m.Digest], st.Subject)
-		}
+	_, measurements := policy.Measurements(st.Evidence)
+	for _, m := range measurements {
+		repo.measured[m.Digest] = addOnce(repo.measured[m.Digest], st.Subject)
 	}
 }
 
@@ -302,5 +301,6 @@ func (s *State) Statement(bundle attest.Digest) (index.Statement, error) {
 	if p := verify.As[attest.Provenance](e); p != nil {
 		out.BuilderID = p.RunDetails.Builder.ID
 	}
+	out.Channel = verify.As[attest.Channel](e)
 	return out, nil
 }

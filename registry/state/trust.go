@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
@@ -17,6 +18,13 @@ type trust struct {
 	verifier  *verify.Verifier
 	signers   map[attest.Digest]bool
 	earlier   []*verify.Verifier // of the policies before, newest first
+	turns     []turn             // changes of roots, oldest first; the first policy is one
+}
+
+// A turn is a policy whose roots are others than those of the one before it.
+type turn struct {
+	version  int64
+	envelope attest.Digest
 }
 
 func (s *State) trustPolicy(r ledger.Record, b *ledger.TrustPolicyAccepted) (change, error) {
@@ -86,6 +94,9 @@ func (t trust) followedBy(next *attest.TrustPolicy, envelope []byte) (trust, err
 	if t.verifier != nil {
 		out.earlier = append([]*verify.Verifier{t.verifier}, t.earlier...)
 	}
+	if out.turns, err = t.turned(next, envelope); err != nil {
+		return trust{}, err
+	}
 	for _, signer := range next.Signers {
 		for _, k := range signer.Keys {
 			key, err := attest.ParsePublicKey(k.Key)
@@ -103,6 +114,38 @@ func (t trust) followedBy(next *attest.TrustPolicy, envelope []byte) (trust, err
 		}
 	}
 	return out, nil
+}
+
+// turned returns the changes of roots up to next.
+func (t trust) turned(next *attest.TrustPolicy, envelope []byte) ([]turn, error) {
+	roots, err := next.Roots.Digest()
+	if err != nil {
+		return nil, err
+	}
+	if t.policy != nil {
+		if before, err := t.policy.Roots.Digest(); err != nil || before == roots {
+			return t.turns, err
+		}
+	}
+	return append(slices.Clip(t.turns), turn{next.Version, attest.DigestOf(envelope)}), nil
+}
+
+// TrustPolicyAfter returns the envelope of the first trust policy above a
+// version whose roots are others than those of the one before it and, where
+// there is none, of the one in effect. Nil: that is not above the version.
+func (s *State) TrustPolicyAfter(version int64) ([]byte, error) {
+	s.mu.RLock()
+	t := s.trust
+	s.mu.RUnlock()
+	for _, turn := range t.turns {
+		if turn.version > version {
+			return s.blobs.Get(turn.envelope)
+		}
+	}
+	if t.policy == nil || t.policy.Version <= version {
+		return nil, nil
+	}
+	return t.envelope, nil
 }
 
 // product takes a product that the trust policy names; the pair stays, and is

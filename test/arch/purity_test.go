@@ -9,7 +9,7 @@ import (
 
 // pure are the rooms that take keys, rules and the time as arguments, so that
 // the same function answers in the server, the agent and the CLI.
-var pure = []string{"attest", "build/object", "ledger", "ledger/quorum", "ledger/rekorv1", "ledger/tuf", "policy", "verify"}
+var pure = []string{"attest", "build/compare", "build/lint", "build/object", "ledger", "ledger/quorum", "ledger/rekorv1", "ledger/tuf", "policy", "verify"}
 
 // spared are imports a pure room cannot do without, by room. Rekor's functions
 // ask for a context and wait for nothing.

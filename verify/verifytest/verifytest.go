@@ -147,7 +147,7 @@ func (a *Authority) Product(repository string) attest.Product {
 		ID: uuid.NewString(), Repository: repository, FitBases: []string{attest.FitEnvironment},
 		Authorities: make(map[attest.Role][]string),
 	}
-	for _, role := range []attest.Role{attest.RoleBuilder, attest.RoleBase, attest.RolePatch, attest.RoleRevocation, attest.RoleChannel} {
+	for _, role := range []attest.Role{attest.RoleBuilder, attest.RoleBase, attest.RolePatch, attest.RoleRevocation, attest.RoleChannel, attest.RoleImport} {
 		p.Authorities[role] = []string{a.Signer(string(role)).Name}
 	}
 	return p

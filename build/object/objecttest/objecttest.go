@@ -33,8 +33,8 @@ type Section struct {
 
 // Places of symbols that are in no section.
 const (
-	Absolute  = "*ABS*"
-	Livepatch = "*KLP*"
+	Absolute       = "*ABS*"
+	KernelResolved = "*KLP*"
 )
 
 // A Symbol is in a section by name; "" is undefined.

@@ -99,7 +99,7 @@ func (w *writer) place(section string) uint16 {
 		return uint16(elf.SHN_UNDEF)
 	case Absolute:
 		return uint16(elf.SHN_ABS)
-	case Livepatch:
+	case KernelResolved:
 		return 0xff20
 	}
 	i, ok := w.index[section]

@@ -11,31 +11,31 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/strictjson"
 	"github.com/patchfit/patchfit/internal/term"
-	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/account"
 	"github.com/patchfit/patchfit/ledger/client"
 	"github.com/patchfit/patchfit/registry/api"
 )
 
-// Compare compares the index of the server s with log as cp has it. root is the
-// trusted_root.json with the log's key.
-func Compare(ctx context.Context, s *api.Client, log *client.Client, cp *client.Checkpoint, root []byte, visit func(index uint64)) (*account.Result, error) {
-	keys, err := ledger.LogKeys(root)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range keys {
-		if k.Origin == cp.Origin {
-			return account.Compare(ctx, log, cp, k, server{s}, visit)
+// Compare compares the index of the server s with its logs, oldest first.
+// journals are the keys that may have sealed its journal; nil: any one.
+func Compare(ctx context.Context, s *api.Client, logs []account.Walked, journals []attest.Digest, progress *term.Progress) (*account.Result, error) {
+	defer progress.Clear()
+	return account.Compare(ctx, logs, server{s, len(logs) > 1}, &account.Options{Journals: journals, Visit: func(cp *client.Checkpoint, index uint64) {
+		if index%256 == 0 {
+			progress.Step("index: %d of %d entries compared", index, cp.Size)
 		}
-	}
-	return nil, fmt.Errorf("the trusted root has no key of the log %s", cp.Origin)
+	}})
 }
 
-// server asks for accounts.
-type server struct{ client *api.Client }
+// server asks for accounts. A server with one log may be too old to know that
+// there can be more.
+type server struct {
+	client *api.Client
+	names  bool // which log is meant
+}
 
 func (s server) ask(ctx context.Context, path string, q url.Values, v any) error {
 	var raw jsontext.Value
@@ -46,9 +46,12 @@ func (s server) ask(ctx context.Context, path string, q url.Values, v any) error
 }
 
 // Account implements [account.Server].
-func (s server) Account(ctx context.Context, from uint64) (*account.Page, error) {
-	p := new(account.Page)
-	return p, s.ask(ctx, "/v1/audit/entries", url.Values{"from": {strconv.FormatUint(from, 10)}}, p)
+func (s server) Account(ctx context.Context, log string, from uint64) (*account.Page, error) {
+	p, q := new(account.Page), url.Values{"from": {strconv.FormatUint(from, 10)}}
+	if s.names {
+		q.Set("log", log)
+	}
+	return p, s.ask(ctx, "/v1/audit/entries", q, p)
 }
 
 // AccountOf implements [account.Server].
@@ -84,7 +87,7 @@ func Text(w io.Writer, r *account.Result) {
 	m := term.Marks(w)
 	fmt.Fprintf(w, "%s the index has what the journal's %d sealed segments say, and nothing else: %d records, %d statements\n", m.Check(r.Wrong == 0), r.Segments, r.Records, r.Statements)
 	for _, f := range r.Findings {
-		fmt.Fprintf(w, "  %s %s\n", m.Cross, term.Printable(f.String()))
+		fmt.Fprintf(w, "  %s %s%s\n", m.Cross, term.Printable(f.String()), of(f.Log))
 	}
 	if more := r.Wrong - int64(len(r.Findings)); more > 0 {
 		fmt.Fprintf(w, "  %s and %d more\n", m.Cross, more)
@@ -100,6 +103,14 @@ func Text(w io.Writer, r *account.Result) {
 		if s.Key != "" {
 			key = "by key " + string(s.Key)
 		}
-		fmt.Fprintf(w, "%s logged, never admitted: %d entries %s, from %d to %d\n", m.Bang, s.Leaves, key, s.First, s.Last)
+		fmt.Fprintf(w, "%s logged, never admitted: %d entries %s, from %d to %d%s\n", m.Bang, s.Leaves, key, s.First, s.Last, of(s.Log))
 	}
+}
+
+// of names the log something is in, where there is more than one.
+func of(log string) string {
+	if log == "" {
+		return ""
+	}
+	return " of log " + term.Printable(log)
 }

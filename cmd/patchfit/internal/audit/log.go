@@ -6,32 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/accounting"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
-	"github.com/patchfit/patchfit/internal/config"
 	"github.com/patchfit/patchfit/internal/exit"
-	"github.com/patchfit/patchfit/internal/strictjson"
 	"github.com/patchfit/patchfit/internal/term"
+	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/account"
 	"github.com/patchfit/patchfit/ledger/client"
 )
-
-// A Visit is what an auditor remembers of a log.
-type Visit struct {
-	SchemaVersion int    `json:"schemaVersion"`
-	Origin        string `json:"origin"`
-	Size          int64  `json:"size"`
-	Root          string `json:"root"` // hex
-	Checkpoint    []byte `json:"checkpoint"`
-}
 
 func (a verbs) verifyCommand() *cobra.Command {
 	var trustedRoot string
@@ -42,7 +29,8 @@ func (a verbs) verifyCommand() *cobra.Command {
 		Example: "  patchfit audit verify\n  patchfit audit verify --index",
 		Long: `Read every entry of the log, compute its tree again, check the signature of its
 checkpoint, and check that it continues the log as it was at your last visit,
-which is remembered in the configuration directory.
+which is remembered in the configuration directory. Logs that were frozen when
+another took over are read the same way, and have to be as they were.
 
 The log's key is the one in the trust policy pinned at login, or in the file
 --trusted-root names.
@@ -70,7 +58,18 @@ type LogAnswer struct {
 	Verified      bool     `json:"verified"`        // of the log: always true, anything else is an error
 	Criteria      []string `json:"criteria"`
 
-	Index *account.Result `json:"index,omitzero"` // with --index
+	Frozen []FrozenLog     `json:"frozen,omitzero"` // logs that took entries before, oldest first
+	Absent []string        `json:"absent,omitzero"` // logs of the trusted root that this server does not show
+	Index  *account.Result `json:"index,omitzero"`  // with --index
+}
+
+// A FrozenLog is what was found of a log that takes no entries any more.
+type FrozenLog struct {
+	Origin  string `json:"origin"`
+	Size    int64  `json:"size"`
+	Root    string `json:"root"` // hex
+	Before  *int64 `json:"before,omitzero"`
+	Entries int64  `json:"entries"`
 }
 
 func auditCriteria() []string {
@@ -87,7 +86,7 @@ func (a verbs) auditLog(ctx context.Context, path string, compare bool) error {
 	if err != nil {
 		return err
 	}
-	trustedRoot, err := trustedRootOf(ctx, s, path)
+	trusted, err := trustOf(ctx, s, path)
 	if err != nil {
 		return err
 	}
@@ -95,129 +94,171 @@ func (a verbs) auditLog(ctx context.Context, path string, compare bool) error {
 	if err != nil {
 		return err
 	}
-	memory, err := visitFile(s.Client.Server())
+	logs, err := log.Shards(ctx, trusted.root)
 	if err != nil {
 		return err
 	}
-	seen, err := lastVisit(memory)
+	if err := shown(logs, trusted.root); err != nil {
+		return err
+	}
+	memory, err := memoryOf(s.Client.Server())
 	if err != nil {
 		return err
 	}
-	progress, entries := term.NewProgress(a.Stderr), int64(0)
-	cp, err := log.VerifyLog(ctx, trustedRoot, seen, func(uint64, []byte) error {
-		entries++
-		if entries%256 == 0 {
-			progress.Step("log: %d entries read", entries)
-		}
-		return nil
-	})
-	progress.Clear()
+	if err := memory.missing(logs); err != nil {
+		return err
+	}
+	progress := term.NewProgress(a.Stderr)
+	visits, err := visitAll(ctx, logs, memory, progress)
 	if err != nil {
 		return err
 	}
-	if err := rememberVisit(memory, cp); err != nil {
-		return err
-	}
-	var result *account.Result
+	v := answerOf(s.Client.Server(), logs, visits)
 	if compare {
-		result, err = accounting.Compare(ctx, s.Client, log, cp, trustedRoot, func(index uint64) {
-			if index%256 == 0 {
-				progress.Step("index: %d of %d entries compared", index, cp.Size)
-			}
-		})
-		progress.Clear()
-		if err != nil {
+		if v.Index, err = accounting.Compare(ctx, s.Client, walked(visits), trusted.journals, progress); err != nil {
 			return err
 		}
 	}
-	if err := a.audited(s.Client.Server(), cp, seen, entries, result); err != nil || result == nil || result.Wrong == 0 {
+	if err := a.audited(v, visits); err != nil || v.Index == nil || v.Index.Wrong == 0 {
 		return err
 	}
-	return exit.With(exit.Unproven, fmt.Sprintf("the server's index is not what its journal and log say, in %d places", result.Wrong), "keep the answer; whoever runs the server makes the index again: patchfitd reindex")
+	return exit.With(exit.Unproven, fmt.Sprintf("the server's index is not what its journal and log say, in %d places", v.Index.Wrong), "keep the answer; whoever runs the server makes the index again: patchfitd reindex")
 }
 
-func (a verbs) audited(server string, cp, seen *client.Checkpoint, entries int64, result *account.Result) error {
-	v := LogAnswer{
+// shown reports an error where the server shows no log that is trusted to take
+// entries.
+func shown(logs *client.Shards, trustedRoot []byte) error {
+	if logs.Current != nil {
+		return nil
+	}
+	keys, err := ledger.LogKeys(trustedRoot)
+	if err != nil {
+		return err
+	}
+	if logs.Raw != nil {
+		_, err = ledger.OpenCheckpoint(logs.Raw, keys)
+		return err
+	}
+	return exit.Hint(errors.New("the server shows no checkpoint of its log"), "a log that has just begun has one after its first entry: try again in a minute")
+}
+
+// A visited is a log that was read.
+type visited struct {
+	client.Shard
+	seen    *client.Checkpoint // at the last visit; nil: this is the first
+	now     *client.Checkpoint
+	entries int64
+}
+
+// visitAll reads every log from its first entry to its last, and remembers each.
+func visitAll(ctx context.Context, logs *client.Shards, m *memory, progress *term.Progress) (all []visited, err error) {
+	defer progress.Clear()
+	for _, l := range logs.Shown() {
+		seen, err := m.last(l.Origin)
+		if err != nil {
+			return nil, err
+		}
+		v := visited{Shard: l, seen: seen.checkpoint()}
+		v.now, err = l.Verify(ctx, v.seen, func(uint64, []byte) error {
+			if v.entries++; v.entries%256 == 0 {
+				progress.Step("log %s: %d entries read", l.Origin, v.entries)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		frozen := l.Origin != logs.Current.Origin
+		if seen != nil && seen.Frozen && (!frozen || v.seen.Size != v.now.Size) {
+			return nil, fmt.Errorf("%w: log %s had ended with %d entries, and goes on: it has %d", ledger.ErrForked, l.Origin, v.seen.Size, v.now.Size)
+		}
+		if err := m.remember(v.now, frozen); err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+func walked(visits []visited) (all []account.Walked) {
+	for _, v := range visits {
+		all = append(all, account.Walked{Key: v.Keys[0], Checkpoint: v.now, Log: v.Log})
+	}
+	return all
+}
+
+func answerOf(server string, logs *client.Shards, visits []visited) *LogAnswer {
+	last := len(visits) - 1
+	cp := visits[last].now
+	a := &LogAnswer{
 		SchemaVersion: 1, Server: server, Origin: cp.Origin, Size: int64(cp.Size), Root: hex.EncodeToString(cp.Root),
-		Entries: entries, Verified: true, Criteria: auditCriteria(), Index: result,
+		Before: visits[last].before(), Entries: visits[last].entries, Verified: true, Criteria: auditCriteria(),
 	}
-	if seen != nil {
-		before := int64(seen.Size)
-		v.Before = &before
+	for _, v := range visits[:last] {
+		a.Frozen = append(a.Frozen, FrozenLog{v.Origin, int64(v.now.Size), hex.EncodeToString(v.now.Root), v.before(), v.entries})
 	}
+	for _, l := range logs.Absent {
+		a.Absent = append(a.Absent, l.Origin)
+	}
+	return a
+}
+
+func (v *visited) before() *int64 {
+	if v.seen == nil {
+		return nil
+	}
+	before := int64(v.seen.Size)
+	return &before
+}
+
+func (a verbs) audited(v *LogAnswer, visits []visited) error {
 	return a.Print(v, func(w io.Writer) {
 		m := term.Marks(w)
-		fmt.Fprintf(w, "Log %s of %s\n", v.Origin, server)
+		fmt.Fprintf(w, "Log %s of %s\n", v.Origin, v.Server)
 		for i, c := range v.Criteria {
-			if i == len(v.Criteria)-1 && seen == nil {
+			if i == len(v.Criteria)-1 && v.Before == nil {
 				fmt.Fprintf(w, "%s this is your first visit; the next one starts from here\n", m.Bang)
 				continue
 			}
 			fmt.Fprintf(w, "%s %s\n", m.Tick, c)
 		}
 		fmt.Fprintf(w, "%d entries, root %s\n", v.Size, v.Root)
-		if result != nil {
-			accounting.Text(w, result)
+		for _, f := range v.Frozen {
+			since := "as at your last visit"
+			if f.Before == nil {
+				since = "read for the first time"
+			}
+			fmt.Fprintf(w, "%s log %s, which is frozen, holds what its last checkpoint says, %s: %d entries, root %s\n", m.Tick, f.Origin, since, f.Size, f.Root)
+		}
+		for _, origin := range v.Absent {
+			fmt.Fprintf(w, "%s log %s is trusted, and not shown by this server: another's, or not begun\n", m.Bang, origin)
+		}
+		if v.Index != nil {
+			accounting.Text(w, v.Index)
 		}
 	})
 }
 
-// trustedRoot returns the log keys to go by.
-func trustedRootOf(ctx context.Context, s *shell.Session, path string) ([]byte, error) {
+// A trusted is what logs are held to.
+type trusted struct {
+	root     []byte          // trusted_root.json
+	journals []attest.Digest // keys of journals; nil: nobody named any
+}
+
+// trustOf returns what to go by: the pinned trust policy, or a trusted root in
+// its place.
+func trustOf(ctx context.Context, s *shell.Session, path string) (*trusted, error) {
 	if path != "" {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("reading the trusted root: %w", err)
 		}
-		return b, nil
+		return &trusted{root: b}, nil
 	}
 	p, err := s.PinnedPolicy(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return p.TrustedRoot, nil
-}
-
-// visitFile returns where the last visit to a server's log is remembered.
-func visitFile(server string) (string, error) {
-	dir, err := config.Dir()
-	if err != nil {
-		return "", err
-	}
-	name := strings.ReplaceAll(config.Address(server), ":", "_") + ".json"
-	return filepath.Join(dir, "checkpoints", name), nil
-}
-
-// lastVisit returns the checkpoint of the last visit, nil where there was none.
-func lastVisit(path string) (*client.Checkpoint, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the last visit: %w", err)
-	}
-	var v Visit
-	if err := strictjson.Unmarshal(b, attest.MaxStatement, &v); err != nil {
-		return nil, fmt.Errorf("reading the last visit, %s: %w", path, err)
-	}
-	root, err := hex.DecodeString(v.Root)
-	if err != nil || len(root) != 32 || v.Size < 0 {
-		return nil, fmt.Errorf("reading the last visit, %s: no size and root", path)
-	}
-	return &client.Checkpoint{Origin: v.Origin, Size: uint64(v.Size), Root: root, Raw: v.Checkpoint}, nil
-}
-
-func rememberVisit(path string, cp *client.Checkpoint) error {
-	b, err := strictjson.Canonical(Visit{1, cp.Origin, int64(cp.Size), hex.EncodeToString(cp.Root), cp.Raw})
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("remembering this visit: %w", err)
-	}
-	if err := shell.ReplaceFile(path, append(b, '\n')); err != nil {
-		return fmt.Errorf("remembering this visit: %w", err)
-	}
-	return nil
+	journals, err := p.JournalKeys()
+	return &trusted{root: p.TrustedRoot, journals: journals}, err
 }

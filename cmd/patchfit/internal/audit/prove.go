@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 
+	rekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/patchfit/patchfit/attest"
@@ -64,7 +65,7 @@ func (a verbs) prove(ctx context.Context, f *proveFlags, what string) error {
 		Checkpoint: []byte(entry.GetInclusionProof().GetCheckpoint().GetEnvelope()),
 	}
 	if f.fresh {
-		if p, err = a.freshProof(ctx, f, p.Index, entry.GetCanonicalizedBody()); err != nil {
+		if p, err = a.freshProof(ctx, f, entry); err != nil {
 			return err
 		}
 	}
@@ -136,14 +137,14 @@ func one(ctx context.Context, s *shell.Session, ref shell.Reference, typ string)
 	return nil, exit.BadUsage(fmt.Errorf("there are %d statements about it", len(all)), "say which with --type, or name its bundle's file")
 }
 
-// freshProof proves an entry in the log as it is now. body is what the bundle
-// says the entry is.
-func (a verbs) freshProof(ctx context.Context, f *proveFlags, index uint64, body []byte) (*ledger.Proof, error) {
+// freshProof proves an entry in its log as that is now. entry is what the bundle
+// says of it.
+func (a verbs) freshProof(ctx context.Context, f *proveFlags, entry *rekor.TransparencyLogEntry) (*ledger.Proof, error) {
 	s, err := a.Reach()
 	if err != nil {
 		return nil, err
 	}
-	root, err := trustedRootOf(ctx, s, f.trustedRoot)
+	trusted, err := trustOf(ctx, s, f.trustedRoot)
 	if err != nil {
 		return nil, err
 	}
@@ -151,16 +152,37 @@ func (a verbs) freshProof(ctx context.Context, f *proveFlags, index uint64, body
 	if err != nil {
 		return nil, err
 	}
-	cp, err := log.Checkpoint(ctx, root)
+	logs, err := log.Shards(ctx, trusted.root)
 	if err != nil {
 		return nil, err
 	}
-	leaf, hashes, err := log.Proofs(ctx, cp).Entry(ctx, index)
+	shard, err := logOf(logs, entry.GetLogId().GetKeyId())
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(leaf, body) {
+	cp, err := shard.Checkpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	index := uint64(entry.GetLogIndex())
+	leaf, hashes, err := shard.Log.Proofs(ctx, cp).Entry(ctx, index)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(leaf, entry.GetCanonicalizedBody()) {
 		return nil, fmt.Errorf("%w: entry %d is not the one of the bundle", ledger.ErrTampered, index)
 	}
 	return &ledger.Proof{Index: index, Hashes: hashes, Checkpoint: cp.Raw}, nil
+}
+
+// logOf returns the log a server shows that has an id.
+func logOf(logs *client.Shards, id []byte) (*client.Shard, error) {
+	for _, l := range logs.Shown() {
+		for _, k := range l.Keys {
+			if own, err := k.ID(); err == nil && bytes.Equal(own, id) {
+				return &l, nil
+			}
+		}
+	}
+	return nil, exit.With(exit.Unproven, fmt.Sprintf("the statement is in a log, %x, that this server does not show, or that is not trusted", id), "ask the server it was published to, with the trusted root of its trust policy")
 }

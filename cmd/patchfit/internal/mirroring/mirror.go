@@ -21,6 +21,7 @@ import (
 	"github.com/patchfit/patchfit/internal/config"
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/mirror"
+	"github.com/patchfit/patchfit/internal/succession"
 	"github.com/patchfit/patchfit/internal/term"
 )
 
@@ -156,11 +157,11 @@ func source(ctx context.Context, s *shell.Session, roots string) (*mirror.Source
 	if err != nil {
 		return nil, err
 	}
-	again, err := attest.OpenTrustPolicy(envelope, s.Server.Roots)
+	again, err := succession.Open(ctx, s.Client, s.Server.Roots, envelope)
 	if err != nil || again.Version != p.Version {
 		return nil, exit.Hint(errors.New("the server's trust policy changed just now"), "run it again")
 	}
-	return &mirror.Source{Server: s.Client, Envelope: envelope, Policy: again}, nil
+	return &mirror.Source{Server: s.Client, Envelope: envelope, Policy: again.TrustPolicy}, nil
 }
 
 func (a verbs) pushCommand() *cobra.Command {

@@ -8,25 +8,25 @@ import (
 
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/accounting"
 	"github.com/patchfit/patchfit/internal/term"
+	"github.com/patchfit/patchfit/ledger/account"
 	"github.com/patchfit/patchfit/ledger/monitor"
 )
 
-// compare compares the server's index with the log as the last visit verified
-// it, when it is time to. What differs is told once in a run.
+// compare compares the server's index with its logs as the last visit verified
+// them, when it is time to. What differs is told once in a run.
 func (w *watcher) compare(ctx context.Context) error {
-	cp := w.monitor.Verified()
-	if w.flags.index == 0 || cp == nil || time.Since(w.compared) < w.flags.index {
+	var logs []account.Walked
+	for _, v := range w.monitor.Verified() {
+		logs = append(logs, account.Walked{Key: v.Key, Checkpoint: v.Checkpoint, Log: v.Log})
+	}
+	if w.flags.index == 0 || len(logs) == 0 || time.Since(w.compared) < w.flags.index {
 		return nil
 	}
 	s, err := w.Connect("")
 	if err != nil {
 		return fmt.Errorf("comparing the index: %w", err)
 	}
-	r, err := accounting.Compare(ctx, s.Client, w.log, cp, w.trust.root, func(index uint64) {
-		if index%256 == 0 {
-			w.progress.Step("index: %d of %d entries compared", index, cp.Size)
-		}
-	})
+	r, err := accounting.Compare(ctx, s.Client, logs, w.trust.journals, w.progress)
 	w.progress.Clear()
 	if err != nil {
 		return fmt.Errorf("comparing the index: %w", err)
@@ -39,7 +39,10 @@ func (w *watcher) compare(ctx context.Context) error {
 			continue
 		}
 		w.differed[f.Text] = true
-		a := monitor.Alert{SchemaVersion: 1, Alert: monitor.Index, Origin: cp.Origin, Time: w.compared.UTC().Truncate(time.Second), Text: f.String()}
+		a := monitor.Alert{SchemaVersion: 1, Alert: monitor.Index, Origin: f.Log, Time: w.compared.UTC().Truncate(time.Second), Text: f.String()}
+		if a.Origin == "" {
+			a.Origin = r.Origin
+		}
 		if f.Index != nil && *f.Index >= 0 {
 			leaf := uint64(*f.Index)
 			a.Index = &leaf

@@ -119,7 +119,7 @@ type watcher struct {
 	flags    *flags
 	trust    *trust
 	log      *client.Client
-	monitor  *monitor.Monitor
+	monitor  *monitor.Shards
 	progress *term.Progress
 	breach   bool
 	alerts   int
@@ -149,7 +149,7 @@ func (a verbs) monitor(ctx context.Context, f *flags) error {
 	if t.knows != nil {
 		o.Known = t.known
 	}
-	w.monitor, err = monitor.Open(monitor.Config{Dir: f.state, Log: log, TrustedRoot: t.root, Tell: w.tell}, o)
+	w.monitor, err = monitor.OpenShards(monitor.Config{Dir: f.state, Log: log, TrustedRoot: t.root, Tell: w.tell}, o)
 	if err != nil {
 		return err
 	}
@@ -162,24 +162,37 @@ func (a verbs) monitor(ctx context.Context, f *flags) error {
 
 // visit visits once, and shows what came of it.
 func (w *watcher) visit(ctx context.Context) error {
-	r, err := w.monitor.Visit(ctx)
+	reports, err := w.monitor.Visit(ctx)
 	w.progress.Clear()
-	if r != nil {
+	for _, r := range reports {
 		w.alerts += r.Alerts
 		w.breach = w.breach || r.Breach
 	}
 	if err != nil {
 		return err
 	}
-	if w.Format == "json" || term.IsTerminal(w.Stdout) {
-		err = w.Print(r, func(out io.Writer) {
-			fmt.Fprintf(out, "%s log %s: %d entries, %d new, %d alerts\n", term.Marks(out).Check(!r.Breach), r.Origin, r.Size, r.Entries, r.Alerts)
-		})
-	}
-	if err != nil {
-		return err
+	for _, r := range reports {
+		if err := w.show(r); err != nil {
+			return err
+		}
 	}
 	return w.compare(ctx)
+}
+
+// show shows what a visit came to. Of a frozen log that is as it was there is
+// nothing to say.
+func (w *watcher) show(r *monitor.Report) error {
+	quiet := r.Frozen && !r.Ended && r.Alerts == 0
+	if quiet || w.Format != "json" && !term.IsTerminal(w.Stdout) {
+		return nil
+	}
+	return w.Print(r, func(out io.Writer) {
+		name := r.Origin
+		if r.Frozen {
+			name += " (frozen)"
+		}
+		fmt.Fprintf(out, "%s log %s: %d entries, %d new, %d alerts\n", term.Marks(out).Check(!r.Breach), name, r.Size, r.Entries, r.Alerts)
+	})
 }
 
 func (w *watcher) once(ctx context.Context) error {
@@ -218,7 +231,7 @@ func (w *watcher) outcome() error {
 	case w.breach:
 		return exit.With(exit.Unproven, "the log was caught at something: see the alerts", "keep "+w.flags.state+"/evidence, and ask whoever runs the log")
 	case w.alerts > 0:
-		return exit.With(exit.Denied, "there are entries, or a silence, that somebody has to look at: see the alerts", "ask whose key it is; the server's own journal signs too: name its public key with --known (docs/spec/monitor.md)")
+		return exit.With(exit.Denied, "there are entries, or a silence, that somebody has to look at: see the alerts", "ask whose key it is; the server's own journal signs too: have the trust policy name its key (patchfit trust edit --add-journal), or name it with --known (docs/spec/monitor.md)")
 	}
 	return nil
 }

@@ -22,14 +22,15 @@ const requestTime = time.Minute
 
 // A trust is what a log is held to, and where it is read.
 type trust struct {
-	url     string
-	http    *http.Client
-	root    []byte         // trusted_root.json
-	quorum  *quorum.Policy // nil: no witness is asked for
-	knows   map[attest.Digest]string
-	names   *verify.Verifier         // knows certificates
-	also    map[attest.Digest]string // --known
-	session *shell.Session           // whose pinned policy is asked again; nil: none is
+	url      string
+	http     *http.Client
+	root     []byte         // trusted_root.json
+	quorum   *quorum.Policy // nil: no witness is asked for
+	knows    map[attest.Digest]string
+	names    *verify.Verifier         // knows certificates
+	also     map[attest.Digest]string // --known
+	journals []attest.Digest          // keys of journals that the policy names; nil: it names none
+	session  *shell.Session           // whose pinned policy is asked again; nil: none is
 }
 
 // trusted finds what to go by: the policy that was pinned or named, and the
@@ -101,6 +102,12 @@ func (t *trust) take(p *attest.TrustPolicy) error {
 		return err
 	}
 	t.knows, t.names = map[attest.Digest]string{}, names
+	if t.journals, err = p.JournalKeys(); err != nil {
+		return fmt.Errorf("reading the keys of journals: %w", err)
+	}
+	for _, id := range t.journals {
+		t.knows[id] = "journal"
+	}
 	for _, signer := range p.Signers {
 		for _, k := range signer.Keys {
 			key, err := attest.ParsePublicKey(k.Key)
@@ -152,7 +159,7 @@ func (t *trust) refresh(ctx context.Context) error {
 	if err := now.take(p); err != nil {
 		return err
 	}
-	t.knows, t.names = now.knows, now.names
+	t.knows, t.names, t.journals = now.knows, now.names, now.journals
 	return nil
 }
 

@@ -2,12 +2,15 @@ package shell
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/internal/config"
 	"github.com/patchfit/patchfit/internal/exit"
+	"github.com/patchfit/patchfit/internal/succession"
+	"github.com/patchfit/patchfit/verify"
 )
 
 // PinnedPolicy returns the trust policy of the server, held to the roots that
@@ -30,17 +33,27 @@ func (s *Session) PinnedEnvelope(ctx context.Context) (*attest.TrustPolicy, atte
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := attest.OpenTrustPolicy(envelope, s.Server.Roots)
+	p, err := succession.Open(ctx, s.Client, s.Server.Roots, envelope)
 	if err != nil {
-		return nil, "", exit.With(exit.Unproven, fmt.Sprintf("the server's trust policy: %v", err), "its roots are not the ones pinned at login: ask the product's owners, then log in again with the new --roots")
+		return nil, "", unpinned(err)
 	}
-	if p, envelope, err = s.followTUF(ctx, p, envelope); err != nil {
+	if p, err = s.followTUF(ctx, p); err != nil {
 		return nil, "", err
 	}
 	if !time.Now().Before(p.Expires) {
 		return nil, "", exit.With(exit.Unproven, fmt.Sprintf("the server's trust policy expired at %s", p.Expires.Format(time.RFC3339)), "its owners have to sign a new one: patchfit trust edit --expires, sign, push")
 	}
-	return p, attest.DigestOf(envelope), nil
+	return p.TrustPolicy, attest.DigestOf(p.Envelope), nil
+}
+
+// unpinned says what to do about a trust policy that the roots pinned at login
+// did not sign, and do not lead to.
+func unpinned(err error) error {
+	var r *verify.Refusal
+	if !errors.As(err, &r) {
+		return err
+	}
+	return exit.With(exit.Unproven, fmt.Sprintf("the server's trust policy: %s", r.Fact), "the roots pinned at login neither signed it nor lead to those that did: ask the product's owners, then log in again with the new --roots")
 }
 
 // Product returns the id of the product in a repository: as given, else as

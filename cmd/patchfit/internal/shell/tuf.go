@@ -13,6 +13,7 @@ import (
 	"github.com/patchfit/patchfit/internal/config"
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/strictjson"
+	"github.com/patchfit/patchfit/internal/succession"
 	"github.com/patchfit/patchfit/ledger/tuf"
 	"github.com/patchfit/patchfit/ledger/tuf/update"
 )
@@ -21,11 +22,11 @@ import (
 const maxRepins = 4
 
 // followTUF returns the policy that comes after first by the TUF repository it
-// names, or that was named when this server was last asked, with its envelope.
-func (s *Session) followTUF(ctx context.Context, first *attest.TrustPolicy, envelope []byte) (*attest.TrustPolicy, []byte, error) {
+// names, or that was named when this server was last asked.
+func (s *Session) followTUF(ctx context.Context, first *succession.Policy) (*succession.Policy, error) {
 	have, err := s.TUF()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	pin := first.TUF
 	if have != nil {
@@ -35,27 +36,26 @@ func (s *Session) followTUF(ctx context.Context, first *attest.TrustPolicy, enve
 	p := first
 	for range maxRepins {
 		if pin == (attest.TUFRoot{}) {
-			return p, envelope, s.forgetTUF()
+			return p, s.forgetTUF()
 		}
 		next, err := client.Update(ctx, pin, have)
 		if next != nil {
 			if kept := s.writeTUF(next); kept != nil {
-				return nil, nil, errors.Join(err, kept)
+				return nil, errors.Join(err, kept)
 			}
 		}
 		if err != nil {
-			return nil, nil, tufError(err)
+			return nil, tufError(err)
 		}
-		envelope = next.Files[tuf.TrustPolicy]
-		if p, err = attest.OpenTrustPolicy(envelope, s.Server.Roots); err != nil {
-			return nil, nil, err
+		if p, err = succession.Open(ctx, s.Client, s.Server.Roots, next.Files[tuf.TrustPolicy]); err != nil {
+			return nil, unpinned(err)
 		}
 		if p.TUF == pin {
-			return p, envelope, nil
+			return p, nil
 		}
 		have, pin = next, p.TUF
 	}
-	return nil, nil, fmt.Errorf("trust policies lead through more than %d TUF repositories", maxRepins)
+	return nil, fmt.Errorf("trust policies lead through more than %d TUF repositories", maxRepins)
 }
 
 func tufError(err error) error {

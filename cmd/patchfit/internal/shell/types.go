@@ -13,6 +13,8 @@ func TypeNames() map[string]string {
 		"environment": attest.TypeEnvironment,
 		"base":        attest.TypeBase,
 		"livepatch":   attest.TypeLivePatch,
+		"import":      attest.TypeImport,
+		"equivalence": attest.TypeEquivalence,
 	}
 }
 

@@ -40,6 +40,8 @@ type trustChanges struct {
 	logPolicy     string
 	tufRoot       string
 	channels      []string
+	journals      []string
+	noJournals    []string
 	from          string
 	certified     certified
 }
@@ -57,6 +59,7 @@ func (t *trustChanges) flags(cmd *cobra.Command, prefix string) {
 	f.DurationVar(&t.expires, "expires", 0, "how long the policy is good for, from now (default: a year at first)")
 	f.StringVar(&t.trustedRoot, "trusted-root", "", "trusted_root.json of the log and timestamp authority: a file, or a URL together with --trusted-root-sha256")
 	f.StringVar(&t.logPolicy, "log-policy", "", "tlog-policy file: which witnesses have to have cosigned; none takes it away")
+	f.StringArrayVar(&t.journals, prefix+"journal", nil, "public key file a server seals its journal with (DATA/journal.pub): monitors and auditors know its entries in the log; repeat for each")
 	f.StringVar(&t.tufRoot, "tuf-root", "", "N.root.json of the TUF repository by which hosts are to get this policy and those after it; none: by none any more")
 	f.StringArrayVar(&t.channels, "channels", nil, "PRODUCT=required or PRODUCT=optional: whether a patch counts only while a channel offers it; repeat for each")
 	f.StringVar(&t.trustedSHA, "trusted-root-sha256", "", "hex sha256 the fetched trusted_root.json has to have")
@@ -124,6 +127,7 @@ root of another draft before the other changes.`,
 	f := cmd.Flags()
 	t.flags(cmd, "add-")
 	f.StringArrayVar(&t.noRoots, "remove-root", nil, "key file of a root to drop, public or private; repeat for each")
+	f.StringArrayVar(&t.noJournals, "remove-journal", nil, "key file of a journal to drop; repeat for each")
 	f.StringArrayVar(&t.noProducts, "remove-product", nil, "id or repository of a product to drop")
 	f.StringArrayVar(&t.noSigners, "remove-signer", nil, "name of a signer to drop, with all it was entrusted")
 	f.StringArrayVar(&t.until, "signer-until", nil, "NAME=TIME: the signer's keys and identities count for what was signed before; TIME is now or RFC 3339")
@@ -154,7 +158,7 @@ func (a verbs) trustEdit(ctx context.Context, path, output string, t *trustChang
 			return err
 		}
 		p.Signers, p.Products, p.TrustedRoot, p.Expires = other.policy.Signers, other.policy.Products, other.policy.TrustedRoot, other.policy.Expires
-		p.LogPolicy = other.policy.LogPolicy
+		p.LogPolicy, p.Journals = other.policy.LogPolicy, other.policy.Journals
 	}
 	if err := t.apply(ctx, p, time.Now()); err != nil {
 		return err
@@ -183,6 +187,7 @@ func (t *trustChanges) apply(ctx context.Context, p *attest.TrustPolicy, now tim
 		func(p *attest.TrustPolicy) error { return t.takeTrustedRoot(ctx, p) },
 		func(p *attest.TrustPolicy) error { return t.certified.apply(p, now) },
 		t.dropAuthorities, t.addAuthorities, t.askChannels, t.takeLogPolicy, t.takeTUFRoot,
+		func(p *attest.TrustPolicy) error { return t.changeJournals(ctx, p) },
 	}
 	for _, step := range steps {
 		if err := step(p); err != nil {

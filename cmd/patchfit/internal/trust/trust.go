@@ -212,6 +212,7 @@ type Answer struct {
 	Signatures    int              `json:"signatures"` // by root keys of its own
 	Signers       []string         `json:"signers"`
 	Products      []attest.Product `json:"products"`
+	Journals      []attest.Digest  `json:"journals,omitzero"` // ids of the keys journals are sealed with
 	TUF           attest.TUFRoot   `json:"tuf,omitzero"`
 }
 
@@ -236,6 +237,9 @@ func (f *policyFile) describe() (*Answer, error) {
 	v := &Answer{
 		SchemaVersion: 1, File: f.path, Version: f.policy.Version, Expires: f.policy.Expires,
 		Roots: roots, Threshold: f.policy.Roots.Threshold, Products: f.policy.Products, TUF: f.policy.TUF,
+	}
+	if v.Journals, err = f.policy.JournalKeys(); err != nil {
+		return nil, err
 	}
 	for _, s := range f.policy.Signers {
 		v.Signers = append(v.Signers, s.Name)
@@ -269,6 +273,9 @@ func (v *Answer) text(w io.Writer) {
 		{"state", state},
 		{"signers", strings.Join(v.Signers, ", ")},
 	})
+	for _, k := range v.Journals {
+		fmt.Fprintf(w, "journal key %s\n", k)
+	}
 	if v.TUF.Version > 0 {
 		fmt.Fprintf(w, "tuf root version %d, %s\n", v.TUF.Version, v.TUF.Root)
 	}

@@ -218,10 +218,12 @@ func (c *Checker) artifactTypes(predicate string) []string {
 	switch predicate {
 	case attest.TypeEnvironment:
 		return []string{attest.ArtifactEnv}
-	case attest.TypeBase:
+	case attest.TypeBase, attest.TypeEquivalence:
 		return []string{attest.ArtifactBase}
 	case attest.TypeLivePatch:
 		return []string{attest.ArtifactPatch}
+	case attest.TypeImport:
+		return []string{attest.ArtifactBase, attest.ArtifactPatch}
 	}
 	if c.subject.artifact.File != "" {
 		return []string{attest.ArtifactBase, attest.ArtifactPatch}

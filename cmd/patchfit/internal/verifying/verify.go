@@ -66,7 +66,8 @@ are fetched from the server. With --offline no server is asked for anything: the
 With --base or --host-record the patch also has to fit, by the rules of the gate.
 
 With --vsa the outcome is written as a SLSA verification summary too, signed by the
-verifier's own key, and logged where a server was asked and its log takes the key.
+verifier's own key, wherever that is, and logged where a server was asked and its log takes
+the key, or the identity in its certificate.
 
 With --trusted-root any Sigstore bundle is verified, by a key or by the identity
 in a certificate: a v0.1 to v0.3 bundle whose log entry is of Rekor v1 or v2, over
@@ -104,7 +105,8 @@ What only a server knows of a host is not asked here: see why.`,
 	f.StringVar(&v.vsa.file, "vsa", "", "write a SLSA verification summary to this file, signed with --key for --verifier-id")
 	f.StringVar(&v.vsa.verifier, "verifier-id", "", "URI of the verifier (with --vsa)")
 	f.StringVar(&v.vsa.resource, "resource-uri", "", "what was verified, as a URI (with --vsa; default: pkg:oci/…)")
-	f.StringVar(&v.root.key, "key", "", "with --trusted-root the public key that has to have signed; with --vsa the verifier's private key")
+	f.StringVar(&v.root.key, "key", "", "with --trusted-root the public key that has to have signed; with --vsa the verifier's key: a private key file, pkcs11:…, SCHEME://KEY or fulcio:URL")
+	f.StringVar(&v.vsa.certificate, "certificate", "", "PEM file with the certificate of the verifier's key (with --vsa)")
 	f.StringVar(&v.root.identity, "certificate-identity", "", "identity in the signer's certificate (with --trusted-root)")
 	f.StringVar(&v.root.issuer, "certificate-oidc-issuer", "", "who told the certificate authority that identity (with --trusted-root)")
 	return cmd

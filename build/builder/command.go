@@ -1,0 +1,88 @@
+package builder
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A command is a program of Debian's that is run.
+type command struct {
+	name string
+	args []string
+	dir  string   // working directory
+	env  []string // beside PATH, HOME and the proxies
+}
+
+// patience is how long a program that was asked to stop has to clean up: what it
+// mounted, and what it unpacked.
+const patience = 30 * time.Second
+
+// output runs the command and returns what it wrote to standard output. Where it
+// fails, the error has the last of what it said.
+func (c command) output(ctx context.Context) ([]byte, error) {
+	var out bytes.Buffer
+	said := &tail{}
+	cmd := exec.CommandContext(ctx, c.name, c.args...)
+	cmd.Dir, cmd.Env = c.dir, append(environment(), c.env...)
+	cmd.Stdout, cmd.Stderr = &out, said
+	// In a group of its own: the terminal's ^C is for us, who pass it on once.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = patience
+	err := cmd.Run()
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, exec.ErrNotFound):
+		return nil, &MissingError{c.name}
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w: %s", c.name, err, said)
+	}
+	return out.Bytes(), nil
+}
+
+// A MissingError is a program that is not on this machine.
+type MissingError struct{ Program string }
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s is not installed", e.Program)
+}
+
+// environment is what programs get of ours: where they are and how they reach an
+// archive, nothing that changes what they make.
+func environment() []string {
+	env := []string{"LC_ALL=C.UTF-8", "TZ=UTC", "DEBIAN_FRONTEND=noninteractive", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	for _, name := range []string{"HOME", "http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// A tail keeps the last of what is written to it.
+type tail struct{ b []byte }
+
+const maxTail = 2 << 10
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.b = append(t.b, b...)
+	if n := len(t.b); n > maxTail {
+		t.b = append(t.b[:0], t.b[n-maxTail:]...)
+	}
+	return len(b), nil
+}
+
+// String returns the last lines in one.
+func (t *tail) String() string {
+	lines := strings.FieldsFunc(string(t.b), func(r rune) bool { return r == '\n' || r == '\r' })
+	lines = lines[max(0, len(lines)-6):]
+	return strings.Join(lines, "; ")
+}
