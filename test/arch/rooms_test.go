@@ -87,6 +87,7 @@ var may = map[string][]string{
 	"registry/content/contenttest": {"attest", "registry/content"},
 
 	"build":         {"internal/strictjson", "attest"},
+	"build/rootfs":  {"internal/durable", "internal/strictjson", "attest"},
 	"build/sandbox": {},
 
 	"build/sandbox/sandboxtest": {"internal/machinetest", "build/sandbox"},
