@@ -234,7 +234,7 @@ func provenanceRole(artifactType string) (attest.Role, bool) {
 		return attest.RolePatch, true
 	case attest.ArtifactBase:
 		return attest.RoleBase, true
-	case attest.ArtifactEnv, attest.ArtifactRebuild, attest.ArtifactInputs, attest.ArtifactBundle:
+	case attest.ArtifactEnv, attest.ArtifactRebuild, attest.ArtifactInputs, attest.ArtifactSource, attest.ArtifactBundle:
 		return "", false
 	}
 	return attest.RoleBuilder, true // an image

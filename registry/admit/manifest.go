@@ -101,6 +101,8 @@ func (a *Admitter) artifact(m *state.Manifest, p Put) error {
 		return a.oneFile(m, attest.ArtifactBase, "base")
 	case m.Type == attest.ArtifactRebuild:
 		return a.rebuild(m)
+	case m.Type == attest.ArtifactSource:
+		return a.source(m)
 	case m.Type == attest.ArtifactInputs:
 		return a.inputs(m)
 	case isOurs(m):

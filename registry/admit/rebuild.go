@@ -24,9 +24,33 @@ func (a *Admitter) rebuild(m *state.Manifest) error {
 			return corrupt("/layers/%d: is empty", i)
 		}
 	}
+	return a.aboutBuilt(m, "a rebuild to what was rebuilt")
+}
+
+// source admits the archive that a build started from, attached to what it made.
+// It says nothing: the provenance names its digest, and who builds again holds
+// the archive to that.
+func (a *Admitter) source(m *state.Manifest) error {
+	if err := isManifest(m); err != nil {
+		return err
+	}
+	if err := hasEmptyConfig(m); err != nil {
+		return err
+	}
+	if n := len(m.Layers); n != 1 {
+		return corrupt("/layers: %d, want exactly 1: the archive", n)
+	}
+	if l := m.Layers[0]; l.Digest == emptyConfig || l.Size == 0 {
+		return corrupt("/layers/0: is empty")
+	}
+	return a.aboutBuilt(m, "a source to what was made of it")
+}
+
+// aboutBuilt asks for a subject that a build made.
+func (a *Admitter) aboutBuilt(m *state.Manifest, attach string) error {
 	subject, ok := a.state.Manifest(m.Repository, m.Subject)
 	if !ok || subject.Type != attest.ArtifactBase && subject.Type != attest.ArtifactPatch {
-		return refuse(verify.SubjectMismatch, "/subject: %s is no base and no patch in this repository; attach a rebuild to what was rebuilt", orNone(m.Subject))
+		return refuse(verify.SubjectMismatch, "/subject: %s is no base and no patch in this repository; attach %s", orNone(m.Subject), attach)
 	}
 	return nil
 }

@@ -238,7 +238,7 @@ func (h *hiding) roots(all []*state.Manifest) []attest.Digest {
 // isEvidence reports whether a manifest is of what decisions are about.
 func isEvidence(m *state.Manifest) bool {
 	switch m.Type {
-	case attest.ArtifactEnv, attest.ArtifactBase, attest.ArtifactPatch, attest.ArtifactRebuild, attest.ArtifactBundle:
+	case attest.ArtifactEnv, attest.ArtifactBase, attest.ArtifactPatch, attest.ArtifactRebuild, attest.ArtifactSource, attest.ArtifactInputs, attest.ArtifactBundle:
 		return true
 	}
 	return m.Bundle != ""
