@@ -38,7 +38,7 @@ func (f File) check(at spot) error {
 func (p *LivePatch) check(at spot) error {
 	return cmp.Or(
 		at.member("product").uuid(p.Product),
-		at.member("kind").oneOf(p.Kind, PatchELFTest),
+		at.member("kind").oneOf(p.Kind, PatchELFTest, PatchKernel, PatchLibpulp),
 		at.member("base").digest(p.Base),
 		at.member("baseFile").digest(p.BaseFile),
 		at.member("environment").digest(p.Environment),

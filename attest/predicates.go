@@ -41,8 +41,8 @@ const (
 	BaseModule        = "kernel-module"
 
 	PatchELFTest = "elf-test"         // delivered and verified; everything that applies refuses it
-	PatchKernel  = "kernel-livepatch" // a kernel module that is a live patch; only imports have it so far
-	PatchLibpulp = "libpulp"          // a shared library with libpulp's sections; only imports have it so far
+	PatchKernel  = "kernel-livepatch" // a kernel module that is a live patch
+	PatchLibpulp = "libpulp"          // a shared library with libpulp's sections
 
 	MeasureELFFile     = "elf-file"     // sha256 and build-id of the mapped inode
 	MeasureKernelNotes = "kernel-notes" // of the running kernel's notes (docs/spec/base.md)

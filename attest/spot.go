@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
-	"io/fs"
+	"path"
 	"regexp"
 	"strings"
 	"time"
@@ -70,7 +70,7 @@ func (s spot) below(v string) error {
 	if err := s.line(v); err != nil {
 		return err
 	}
-	if v == "." || !fs.ValidPath(v) {
+	if path.IsAbs(v) || path.Clean(v) != v || v == "." || v == ".." || strings.HasPrefix(v, "../") {
 		return s.errorf("%.80q is no path below a directory in its shortest form", v)
 	}
 	return nil

@@ -128,7 +128,9 @@ func baseEdits() []edited {
 func patchEdits() []edited {
 	return []edited{
 		{"irreversible", `"revertible":true`, `"revertible":false`, accepted},
-		{"kind-unknown", `"elf-test"`, `"klp"`, `/predicate/kind: "klp" is not "elf-test"`},
+		{"kind-unknown", `"elf-test"`, `"klp"`, `/predicate/kind: "klp" is not "elf-test" or "kernel-livepatch" or "libpulp"`},
+		{"kernel-livepatch", `"elf-test"`, `"kernel-livepatch"`, accepted},
+		{"libpulp", `"elf-test"`, `"libpulp"`, accepted},
 		{"file-not-the-subject", `{"sha256":"` + patchFile.Digest.Hex() + `"}`, `{"sha256":"` + digest("other").Hex() + `"}`, "/subject/1: sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa is not the patch's file sha256:3afa71dabc3e38d95dbb254e5b474f2fe02c361d9add92e046e1ec74c2bc4962"},
 		{"file-empty", `"size":4096`, `"size":0`, "/predicate/file/size: 0 is not between 1 and 9007199254740991"},
 		{"base-empty", string(digest("base manifest")), ``, `/predicate/base: digest "" is not sha256: and 64 lower-case hex digits`},

@@ -41,8 +41,11 @@ type Capture struct {
 	Recorded []Recorded `json:"recorded,omitzero"`
 	// BTF is the digest of the output's type information, where it has some.
 	BTF attest.Digest `json:"btf,omitzero"`
-	// Recipe is what a rebuild needs to know besides, of contained builds.
-	Recipe *Recipe `json:"recipe,omitzero"`
+	// Recipe, Commit and Outputs are of contained builds: what a rebuild needs to
+	// know besides, the source's commit in git, and the other files collected.
+	Recipe  *attest.Recipe `json:"recipe,omitzero"`
+	Commit  string         `json:"commit,omitzero"`
+	Outputs []Artifact     `json:"outputs,omitzero"`
 }
 
 // A Recorded is one way in which the compiler says that it compiled a part of
@@ -52,21 +55,9 @@ type Recorded struct {
 	Units    int    `json:"units"` // how many parts say so
 }
 
-// A Recipe is how a contained build was set up: with command, source and builder
-// image all that is needed to run it again. Paths are below /build, but for a
-// configuration that is the builder image's own.
-type Recipe struct {
-	Directory       string     `json:"directory"` // working directory; "" is /build
-	Artifact        string     `json:"artifact"`
-	Configuration   string     `json:"configuration,omitzero"`
-	SourceDateEpoch int64      `json:"sourceDateEpoch"`
-	Commit          string     `json:"commit,omitzero"` // that the source is, in git
-	Outputs         []Artifact `json:"outputs,omitzero"`
-}
-
 // An Artifact is the output of a build.
 type Artifact struct {
-	Name    string        `json:"name"` // base name
+	Name    string        `json:"name"` // base name; of other outputs, path below /build
 	Digest  attest.Digest `json:"digest"`
 	Size    int64         `json:"size"`
 	BuildID string        `json:"buildId"`

@@ -70,11 +70,9 @@ func Contain(ctx context.Context, j *Job, to string) (*Capture, error) {
 	if err := c.testify(out); err != nil {
 		return nil, err
 	}
-	out.Contained = true
-	if out.Recipe, err = c.collect(to); err != nil {
-		return nil, err
-	}
-	return out, nil
+	out.Contained, out.Recipe, out.Commit = true, c.recipe(), j.Source.Commit
+	out.Outputs, err = c.collect(to)
+	return out, err
 }
 
 // A contained build runs in its builder image.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/build/sandbox"
 	"github.com/patchfit/patchfit/build/source"
 	"github.com/patchfit/patchfit/internal/machinetest"
@@ -104,7 +105,7 @@ func TestContainedIsTheEnvironmentThatWasWatched(t *testing.T) {
 	if facts, err := ReadELF(filepath.Join(out, "lib.so.1")); err != nil || facts.File.Digest != c.Artifact.Digest {
 		t.Errorf("the collected artifact is not what was built: %v", err)
 	}
-	if want := (&Recipe{Artifact: "lib.so.1", SourceDateEpoch: DefaultEpoch}); cmp.Diff(want, c.Recipe) != "" {
+	if want := (&attest.Recipe{Artifact: "lib.so.1", SourceDateEpoch: DefaultEpoch}); cmp.Diff(want, c.Recipe) != "" {
 		t.Errorf("recipe %+v, want %+v", c.Recipe, want)
 	}
 	raw, err := c.Marshal()
@@ -146,12 +147,12 @@ func TestContainedBuildByMake(t *testing.T) {
 	if len(first.Recorded) == 0 || !strings.Contains(first.Recorded[0].Producer, "-fno-inline") {
 		t.Errorf("recorded %v, want the compiler's own word of -fno-inline", first.Recorded)
 	}
-	want := &Recipe{
-		Directory: "sub", Artifact: "sub/lib.so.1", Configuration: "sub/config", SourceDateEpoch: DefaultEpoch,
-		Outputs: []Artifact{{Name: "sub/lib.c", Digest: first.Recipe.Outputs[0].Digest, Size: int64(len(libSource))}},
-	}
+	want := &attest.Recipe{Directory: "sub", Artifact: "sub/lib.so.1", Configuration: "sub/config", SourceDateEpoch: DefaultEpoch}
 	if diff := cmp.Diff(want, first.Recipe); diff != "" {
 		t.Errorf("recipe (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Artifact{{Name: "sub/lib.c", Digest: attest.DigestOf([]byte(libSource)), Size: int64(len(libSource))}}, first.Outputs); diff != "" {
+		t.Errorf("other outputs (-want +got):\n%s", diff)
 	}
 	if b, err := os.ReadFile(filepath.Join(out, "sub/lib.c")); err != nil || string(b) != libSource {
 		t.Errorf("the other output: %q, %v", b, err)

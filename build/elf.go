@@ -19,17 +19,22 @@ import (
 
 // Facts are what an ELF file says of itself, and the digests of its bytes.
 type Facts struct {
-	File      attest.File
-	Target    attest.Target
-	Soname    string   // "" where it has none
-	BuildID   string   // GNU build-id in lower-case hex; "" where it has none
-	Needed    []string // sonames of the libraries it needs, in order
-	Functions []string // exported functions, sorted
-	Imports   []string // undefined symbols, sorted
-	Digests   object.Digests
+	File   attest.File
+	Target attest.Target
+	Soname string // "" where it has none
+	// Interpreter is the dynamic loader that a program asks for; "" where none is.
+	Interpreter string
+	BuildID     string   // GNU build-id in lower-case hex; "" where it has none
+	Needed      []string // sonames of the libraries it needs, in order
+	Functions   []string // exported functions, sorted
+	Imports     []string // undefined symbols, sorted
+	Digests     object.Digests
 }
 
-const maxELF = 1 << 30
+const (
+	maxELF         = 1 << 30
+	maxInterpreter = 4096
+)
 
 // ReadELF returns the facts about the ELF file at path.
 func ReadELF(path string) (*Facts, error) {
@@ -108,6 +113,15 @@ func (f *Facts) dynamic(e *elf.File) error {
 	}
 	if len(names) > 0 {
 		f.Soname = names[0]
+	}
+	for _, p := range e.Progs {
+		if p.Type == elf.PT_INTERP && p.Filesz <= maxInterpreter {
+			b, err := io.ReadAll(p.Open())
+			if err != nil {
+				return fmt.Errorf("reading the name of the interpreter: %w", err)
+			}
+			f.Interpreter = strings.TrimRight(string(b), "\x00")
+		}
 	}
 	return nil
 }

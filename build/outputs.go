@@ -10,52 +10,55 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/build/sandbox"
 )
 
 const maxOutputs = 10000
 
 // collect copies what the build made to a new directory, by the paths below
-// /build, and says how to make it again. Only regular files that no link leads
+// /build, and returns what is there besides the artifact. Only regular files that no link leads
 // to are outputs: what a link names may be anything.
-func (c *contained) collect(to string) (*Recipe, error) {
-	r := &Recipe{
-		Directory:       inBuild(c.wd),
-		Artifact:        inBuild(c.artifact),
-		SourceDateEpoch: c.Epoch,
-		Commit:          c.Source.Commit,
-	}
-	if c.config != "" {
-		r.Configuration = c.config
-		if within(sandbox.Build, c.config) {
-			r.Configuration = inBuild(c.config)
-		}
-	}
+func (c *contained) collect(to string) ([]Artifact, error) {
+	artifact := inBuild(c.artifact)
 	if err := os.Mkdir(to, 0o755); err != nil {
 		return nil, err
 	}
-	if _, err := c.copy(r.Artifact, to); err != nil {
+	if _, err := c.copy(artifact, to); err != nil {
 		return nil, err
 	}
+	var list []Artifact
 	err := filepath.WalkDir(c.work, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		name := strings.TrimPrefix(strings.TrimPrefix(p, c.work), "/")
-		if d.IsDir() || name == r.Artifact || !c.wanted(name) {
+		if d.IsDir() || name == artifact || !c.wanted(name) {
 			return nil
 		}
 		if !d.Type().IsRegular() {
 			return fmt.Errorf("output %s is no regular file, but %s", name, kindOf(d.Type()))
 		}
-		if len(r.Outputs) == maxOutputs {
+		if len(list) == maxOutputs {
 			return fmt.Errorf("more than %d files are outputs: name them more narrowly", maxOutputs)
 		}
 		a, err := c.copy(name, to)
-		r.Outputs = append(r.Outputs, a)
+		list = append(list, a)
 		return err
 	})
-	return r, err
+	return list, err
+}
+
+// recipe says how to make the artifact again.
+func (c *contained) recipe() *attest.Recipe {
+	r := &attest.Recipe{Directory: inBuild(c.wd), Artifact: inBuild(c.artifact), SourceDateEpoch: c.Epoch}
+	if c.config != "" {
+		r.Configuration = path.Clean(c.config)
+		if within(sandbox.Build, r.Configuration) {
+			r.Configuration = inBuild(r.Configuration)
+		}
+	}
+	return r
 }
 
 func inBuild(p string) string { return strings.TrimPrefix(strings.TrimPrefix(p, sandbox.Build), "/") }

@@ -78,7 +78,10 @@ func (p *Publisher) environment(ctx context.Context, r *Result, env *attest.Envi
 type File struct {
 	Path    string
 	Capture *build.Capture
-	Tag     string
+	// Source is the archive that a contained build started from: it is kept with
+	// what it made. "" of builds that were watched.
+	Source string
+	Tag    string
 }
 
 // check reads the file and holds it to its capture.
@@ -90,7 +93,7 @@ func (f File) check() (*build.Facts, error) {
 	if f.Capture.Artifact.Digest != facts.File.Digest {
 		return nil, fmt.Errorf("%s is not what the captured build made: it is %s, that made %s", f.Path, facts.File.Digest, f.Capture.Artifact.Digest)
 	}
-	return facts, nil
+	return facts, f.checkSource()
 }
 
 // Base publishes a base, its environment, and what the base authority says
@@ -113,9 +116,12 @@ func (p *Publisher) Base(ctx context.Context, f File) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.source(ctx, r, d, f); err != nil {
+		return nil, err
+	}
 	base := &attest.Base{
 		Product:      p.config.Product,
-		Kind:         attest.BaseELFLibrary,
+		Kind:         baseKind(facts),
 		File:         facts.File,
 		Environment:  f.Capture.EnvironmentDigest,
 		Target:       facts.Target,
@@ -217,6 +223,10 @@ func (p *Publisher) Patch(ctx context.Context, patch Patch) (*Result, error) {
 		return nil, err
 	}
 	r := p.result()
+	predicate := patch.predicate(p.config.Product, base, facts)
+	if err := describePatch(predicate, patch.Path); err != nil {
+		return nil, err
+	}
 	one := oneFile{patch.File, "live-patch", attest.ArtifactPatch, base.descriptor, facts}
 	_, d, raw, err := one.manifest()
 	if err != nil {
@@ -224,7 +234,7 @@ func (p *Publisher) Patch(ctx context.Context, patch Patch) (*Result, error) {
 	}
 	subjects := fileSubjects(d, facts)
 	claims := []claim{
-		{attest.TypeLivePatch, subjects, patch.predicate(p.config.Product, base, facts)},
+		{attest.TypeLivePatch, subjects, predicate},
 		{attest.TypeProvenance, subjects, p.provenance(patch.Capture)},
 	}
 	if err := sayable(claims); err != nil {
@@ -235,6 +245,9 @@ func (p *Publisher) Patch(ctx context.Context, patch Patch) (*Result, error) {
 		return r, nil
 	}
 	if _, _, err := p.file(ctx, r, one); err != nil {
+		return nil, err
+	}
+	if err := p.source(ctx, r, d, patch.File); err != nil {
 		return nil, err
 	}
 	for _, c := range claims {
@@ -296,11 +309,23 @@ func (l Patch) predicate(product string, base *manifest, facts *build.Facts) *at
 	}
 }
 
-// provenance says how a captured build went (SLSA provenance v1).
+// provenance says how a captured build went.
 func (p *Publisher) provenance(c *build.Capture) *attest.Provenance {
+	return Provenance(p.config.Product, p.builderID, c)
+}
+
+// Provenance says how a captured build of a product went (SLSA provenance v1).
+// builderID is a URI of who ran it; "" is [ContainedID] or [BuilderID].
+func Provenance(product, builderID string, c *build.Capture) *attest.Provenance {
+	if builderID == "" {
+		builderID = BuilderID
+		if c.Contained {
+			builderID = ContainedID
+		}
+	}
 	out := &attest.Provenance{BuildDefinition: attest.BuildDefinition{
 		BuildType:          attest.BuildType,
-		ExternalParameters: attest.ExternalParameters{Product: p.config.Product, Command: c.Command},
+		ExternalParameters: attest.ExternalParameters{Product: product, Command: c.Command, Recipe: c.Recipe},
 		InternalParameters: attest.InternalParameters{Contained: c.Contained},
 		ResolvedDependencies: []attest.ResourceDescriptor{
 			dependency(attest.DependencyEnvironment, c.EnvironmentDigest),
@@ -308,7 +333,11 @@ func (p *Publisher) provenance(c *build.Capture) *attest.Provenance {
 			dependency(attest.DependencySource, c.Source),
 		},
 	}}
-	out.RunDetails.Builder.ID = p.builderID
+	if c.Commit != "" {
+		out.BuildDefinition.ResolvedDependencies = append(out.BuildDefinition.ResolvedDependencies,
+			attest.ResourceDescriptor{Name: "source-commit", Digest: map[string]string{"gitCommit": c.Commit}})
+	}
+	out.RunDetails.Builder.ID = builderID
 	out.RunDetails.Metadata.InvocationID = invocation(string(c.Artifact.Digest), string(c.EnvironmentDigest), c.Started.UTC().Format(time.RFC3339))
 	out.RunDetails.Metadata.StartedOn, out.RunDetails.Metadata.FinishedOn = c.Started.UTC(), c.Finished.UTC()
 	return out

@@ -30,6 +30,9 @@ import (
 // said: somebody's machine, watched by this program and not contained.
 const BuilderID = "https://github.com/patchfit/patchfit/builder/watched/v1"
 
+// ContainedID does, where patchfit build ran it in its builder image.
+const ContainedID = "https://github.com/patchfit/patchfit/builder/contained/v1"
+
 // Config is what a Publisher needs.
 type Config struct {
 	Server     *api.Client      // proves who is publishing
@@ -43,7 +46,7 @@ type Config struct {
 
 // Options may be nil.
 type Options struct {
-	BuilderID string         // in provenance; "" is [BuilderID]
+	BuilderID string         // in provenance; "" is [BuilderID] or [ContainedID]
 	Progress  *term.Progress // nil: silent
 }
 
@@ -65,9 +68,6 @@ func New(c Config, o *Options) (*Publisher, error) {
 		o = &Options{}
 	}
 	p := &Publisher{config: c, builderID: o.BuilderID, progress: o.Progress}
-	if p.builderID == "" {
-		p.builderID = BuilderID
-	}
 	if p.progress == nil {
 		p.progress = &term.Progress{}
 	}

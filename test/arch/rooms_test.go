@@ -29,7 +29,7 @@ var may = map[string][]string{
 	"internal/exit":              {"internal/manual", "internal/term", "ledger", "registry/api", "verify"},
 	"internal/serverconfig":      {"internal/strictjson"},
 	"internal/config":            {"internal/durable", "internal/keyfile", "internal/strictjson", "attest", "registry/assertion", "registry/api"},
-	"internal/publish":           {"internal/durable", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "registry/api", "build", "build/builder", "build/inventory"},
+	"internal/publish":           {"internal/durable", "internal/keyfile", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "registry/api", "build", "build/builder", "build/inventory", "build/lint"},
 	"internal/succession":        {"attest", "verify"},
 	"internal/mirror":            {"internal/durable", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "policy", "registry/api"},
 
