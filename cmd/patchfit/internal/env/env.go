@@ -101,15 +101,20 @@ func (a verbs) capture(ctx context.Context, r *build.Request, output, base strin
 	if err := shell.ReplaceFile(output, append(b, '\n')); err != nil {
 		return fmt.Errorf("writing the capture: %w", err)
 	}
-	return a.Print(c, func(w io.Writer) { captureText(w, c, output) })
+	return a.Print(c, func(w io.Writer) { CaptureText(w, c, output) })
 }
 
-func captureText(w io.Writer, c *build.Capture, output string) {
+// CaptureText says what a capture, which is in the file output, holds.
+func CaptureText(w io.Writer, c *build.Capture, output string) {
 	rows := append([][]string{{"capture", output}, {"artifact", c.Artifact.Name + "  " + string(c.Artifact.Digest)}}, environmentRows(c.EnvironmentDigest, c.Environment)...)
 	if len(c.ExtraFlags) > 0 {
 		rows = append(rows, []string{"extra flags", strings.Join(c.ExtraFlags, " ") + "  (change no code)"})
 	}
-	shell.Cells(w, append(rows, []string{"source", fmt.Sprintf("%d files, %s", len(c.Sources), c.Source)}))
+	what := fmt.Sprintf("%d files, ", len(c.Sources))
+	if c.Contained {
+		what = "archive, "
+	}
+	shell.Cells(w, append(rows, []string{"source", what + string(c.Source)}))
 }
 
 func environmentRows(d attest.Digest, e *attest.Environment) [][]string {
@@ -200,6 +205,15 @@ func (a verbs) findEnvironment(ctx context.Context, name string) (*foundEnvironm
 	}
 	d, err := e.Digest()
 	return &foundEnvironment{e, d}, err
+}
+
+// Find returns the environment that a file, or a reference, leads to.
+func Find(ctx context.Context, sh *shell.Shell, name string) (*attest.Environment, error) {
+	e, err := verbs{sh}.findEnvironment(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return e.environment, nil
 }
 
 type Answer struct {

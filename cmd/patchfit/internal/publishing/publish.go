@@ -50,6 +50,7 @@ type publishFlags struct {
 	product string
 	builder string
 	capture string
+	source  string
 	// certificate is a file, "" with a bare key.
 	certificate string
 }
@@ -160,11 +161,18 @@ func (p *publishFlags) file(path, tag string) (publish.File, error) {
 	if err != nil {
 		return publish.File{}, fmt.Errorf("reading the capture %s: %w", p.capture, err)
 	}
-	return publish.File{Path: path, Capture: c, Tag: tag}, nil
+	f := publish.File{Path: path, Capture: c, Tag: tag}
+	if c.Contained {
+		if f.Source = p.source; f.Source == "" {
+			f.Source = filepath.Join(filepath.Dir(p.capture), "source.tar") // where patchfit build leaves it
+		}
+	}
+	return f, nil
 }
 
 func (p *publishFlags) captured(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&p.capture, "capture", "", "file that env capture wrote for the build")
+	cmd.Flags().StringVar(&p.capture, "capture", "", "file that build or env capture wrote for the build")
+	cmd.Flags().StringVar(&p.source, "source", "", "source archive of a contained build (default: source.tar next to the capture)")
 	shell.Required(cmd, "capture")
 }
 
