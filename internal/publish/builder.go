@@ -2,6 +2,7 @@ package publish
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -155,7 +156,7 @@ func (p *Publisher) imageProvenance(l *build.Layout, papers *builder.Papers) *at
 		}
 		out.BuildDefinition.ResolvedDependencies = append(out.BuildDefinition.ResolvedDependencies, dependency(name, attest.Digest(layer.Digest)))
 	}
-	out.RunDetails.Builder.ID = p.builderID
+	out.RunDetails.Builder.ID = cmp.Or(p.builderID, BuilderID)
 	out.RunDetails.Metadata.InvocationID = invocation(l.Digest)
 	return out
 }
