@@ -17,7 +17,7 @@ TOOLS := test/e2e
 AREAS := spine front evidence
 LATER_AREAS := build host ledger
 CLIENTS := bin/oras bin/crane bin/regctl bin/cosign
-VERIFIERS := bin/oras bin/cosign bin/sigstore-go-verification bin/slsa-verifier test/e2e/npm/node_modules
+VERIFIERS := bin/oras bin/cosign bin/sigstore-go-verification bin/slsa-verifier bin/containerd test/e2e/npm/node_modules
 PEERS := test/peers
 PKCS11 := cmd/sigstore-kms-pkcs11
 
@@ -121,6 +121,10 @@ bin/cosign: $(TOOLS)/cosign/go.mod
 bin/sigstore-go-verification: $(TOOLS)/verifiers/go.mod
 	@echo "building sigstore-go's own verifier from the Go proxy"
 	cd $(TOOLS)/verifiers && go build -o ../../../bin/ github.com/sigstore/sigstore-go/examples/sigstore-go-verification
+
+bin/containerd: $(TOOLS)/containerd/go.mod
+	@echo "building containerd and ctr, unmodified, from the Go proxy: some minutes, once"
+	cd $(TOOLS)/containerd && go build -tags 'no_cri no_btrfs no_devmapper no_zfs' -ldflags '-s -w' -o ../../../bin/ github.com/containerd/containerd/v2/cmd/containerd github.com/containerd/containerd/v2/cmd/ctr
 
 bin/slsa-verifier: $(TOOLS)/slsa-verifier/go.mod
 	@echo "building slsa-verifier, unmodified, from the Go proxy: a minute, once"

@@ -120,6 +120,10 @@ func openSynced(ctx context.Context, dir string, sync func(dir string) error) (*
 		f.Close()
 		return nil, fmt.Errorf("waiting for another patchfit-agent that uses %s: %w", dir, err)
 	}
+	if err := durable.Sweep(dir); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("tidying the state directory: %w", err)
+	}
 	if err := sync(dir); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("making the state directory durable: %w", err)

@@ -164,7 +164,7 @@ func TestBundleRefusals(t *testing.T) {
 		{"about nothing", func() []byte { return l.good }, verify.Artifact{}, verify.SubjectMismatch, nil},
 		{"signed by a stranger", func() []byte {
 			return l.Bundle(l.Statement(l.said.Type, about.Manifest, about.File, l.said.Predicate), l.Stranger())
-		}, about, verify.UntrustedSigner, []string{"trust policy's 5 keys"}},
+		}, about, verify.UntrustedSigner, []string{"trust policy's 6 keys"}},
 		{"a stranger's, with the hint of a known key", func() []byte {
 			b := l.Bundle(l.Statement(l.said.Type, about.Manifest, about.File, l.said.Predicate), l.Stranger())
 			return edit(t, b, "verificationMaterial/publicKey/hint", l.Signer("base").Key.Hint())

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/internal/durable"
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/meter"
 	"github.com/patchfit/patchfit/internal/serverconfig"
@@ -153,6 +154,9 @@ func (h *house) lock() error {
 	h.closers = append(h.closers, f.Close)
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return exit.Hint(fmt.Errorf("data directory %s is in use by another patchfitd", h.config.Data), "stop that one first")
+	}
+	if err := errors.Join(durable.Sweep(h.config.Data), durable.Sweep(h.path(keysDir))); err != nil {
+		return fmt.Errorf("tidying the data directory: %w", err)
 	}
 	return nil
 }

@@ -99,6 +99,9 @@ func (c *Config) Save(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the configuration directory: %w", err)
 	}
+	if err := durable.Sweep(dir); err != nil {
+		return fmt.Errorf("tidying the configuration directory: %w", err)
+	}
 	if err := durable.Replace(filepath.Join(dir, fileName), append(b, '\n'), 0o600); err != nil {
 		return fmt.Errorf("writing the configuration: %w", err)
 	}

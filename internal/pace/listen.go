@@ -1,6 +1,8 @@
 package pace
 
 import (
+	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -25,6 +27,7 @@ type Connections struct {
 // Listen accepts from l no more than c at once. Connections are l's own TCP
 // connections, so that the kernel can copy files to them.
 func Listen(l net.Listener, c Connections) net.Listener {
+	hasten(l)
 	c.counted = make(map[Place]int)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -80,7 +83,7 @@ func (l *listener) count(c net.Conn) net.Conn {
 	l.counted[place]++
 	leave := sync.OnceFunc(func() { l.leave(place) })
 	if tcp, ok := c.(*net.TCPConn); ok {
-		return &tcpConn{tcp, leave}
+		return newTCPConn(tcp, leave)
 	}
 	return &conn{c, leave}
 }
@@ -116,8 +119,27 @@ func (l *listener) leave(place Place) {
 // tcpConn has every method of a TCP connection, ReadFrom among them.
 type tcpConn struct {
 	*net.TCPConn
+	in    lazyReader
 	leave func()
 }
+
+func newTCPConn(c *net.TCPConn, leave func()) *tcpConn {
+	return &tcpConn{TCPConn: c, in: lazyReader{conn: c, began: time.Now()}, leave: leave}
+}
+
+func (c *tcpConn) Read(p []byte) (int, error) { return c.in.Read(p) }
+
+// WriteTo reads as Read does.
+func (c *tcpConn) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, readerOnly{c}) }
+
+func (c *tcpConn) SetReadDeadline(t time.Time) error { return c.in.SetReadDeadline(t) }
+
+func (c *tcpConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.in.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// readerOnly hides WriteTo.
+type readerOnly struct{ io.Reader }
 
 func (c *tcpConn) Close() error {
 	defer c.leave()

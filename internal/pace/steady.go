@@ -170,9 +170,12 @@ func (a *answer) extend() error {
 	return a.control.SetWriteDeadline(a.last.set.Add(a.stall + a.stall/timely))
 }
 
-// WriteHeader sends the status.
+// WriteHeader sends the status. A final one waits for the body, or for the end:
+// only one that tells of others to come goes out now.
 func (a *answer) WriteHeader(status int) {
-	_ = a.extend()
+	if status < http.StatusOK {
+		_ = a.extend()
+	}
 	a.ResponseWriter.WriteHeader(status)
 }
 

@@ -105,5 +105,8 @@ func (d drafts) write(path string, b []byte) error {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return err
 	}
+	if err := durable.Sweep(d.dir); err != nil {
+		return err
+	}
 	return durable.WriteNew(path, b, 0o600)
 }

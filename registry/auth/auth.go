@@ -175,14 +175,15 @@ func (a *Authority) byToken(r *http.Request, token string) (state.Principal, *ap
 	if !ok || !hmac.Equal([]byte(p.MAC), []byte(mac)) {
 		return state.Principal{}, a.failed(r, "", unauthorized("the bearer token is not valid"))
 	}
-	return active(p)
+	return active(p, time.Now())
 }
 
 func (a *Authority) byAccessToken(r *http.Request, token string) (state.Principal, *api.Error) {
-	subject, ok := a.known.subject(token, time.Now())
+	now := time.Now()
+	subject, ok := a.known.subject(token, now)
 	var err error
 	if !ok {
-		if e := a.Check(r.Context(), func() { subject, err = a.readAccessToken(token, time.Now()) }); e != nil {
+		if e := a.Check(r.Context(), func() { now = time.Now(); subject, err = a.readAccessToken(token, now) }); e != nil {
 			return state.Principal{}, e
 		}
 	}
@@ -196,12 +197,12 @@ func (a *Authority) byAccessToken(r *http.Request, token string) (state.Principa
 	if !ok {
 		return state.Principal{}, a.failed(r, "", unauthorized("the access token is not valid"))
 	}
-	return active(p)
+	return active(p, now)
 }
 
 // active refuses a principal who is known for certain and may do nothing.
-func active(p state.Principal) (state.Principal, *api.Error) {
-	if e := good(p, time.Now()); e != nil {
+func active(p state.Principal, now time.Time) (state.Principal, *api.Error) {
+	if e := good(p, now); e != nil {
 		return state.Principal{}, e
 	}
 	if p.State != state.Active {

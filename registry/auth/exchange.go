@@ -145,7 +145,7 @@ func (a *Authority) byName(r *http.Request, c credentials) (state.Principal, *ap
 	if !ok || !names(p, c.name) || !hmac.Equal([]byte(p.MAC), []byte(mac)) {
 		return state.Principal{}, a.failed(r, c.name, badCredentials())
 	}
-	return active(p)
+	return active(p, time.Now())
 }
 
 // byAssertion checks an assertion with the key of who it says it is. Until the
@@ -171,7 +171,7 @@ func (a *Authority) byAssertion(r *http.Request, parsed *assertion.Parsed) (stat
 	if claims.IssuedAt.Time().Before(a.started) {
 		return state.Principal{}, 0, unauthorized("assertion of %s was made before this server started", claims.IssuedAt).Hint("make a new one")
 	}
-	if p, refused := active(p); refused != nil {
+	if p, refused := active(p, time.Now()); refused != nil {
 		return p, 0, refused
 	}
 	if claims.Use == assertion.UseClient {

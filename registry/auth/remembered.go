@@ -1,7 +1,7 @@
 package auth
 
 import (
-	"crypto/sha256"
+	"strings"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -10,33 +10,30 @@ import (
 // maxRemembered is how many access tokens are remembered.
 const maxRemembered = 4096
 
-// remembered are access tokens whose signature was found good, by their sha256,
+// remembered are access tokens whose signature was found good, by their text,
 // until their time is over: a signature does not change its mind. Whether whom
 // they name may do something is asked on each request all the same.
+//
+// A text is found by a hash with a secret of the process's own, and compared
+// whole only with what has that hash: how long it takes tells nothing of it.
 type remembered struct {
-	kept *lru.Cache[[sha256.Size]byte, accessClaims]
+	kept *lru.Cache[string, accessClaims]
 }
 
 func newRemembered() remembered {
-	kept, _ := lru.New[[sha256.Size]byte, accessClaims](maxRemembered) // fails for a size below 1
+	kept, _ := lru.New[string, accessClaims](maxRemembered) // fails for a size below 1
 	return remembered{kept}
 }
 
 // subject returns the principal a token names that was found good before and
 // is not over.
 func (m remembered) subject(token string, now time.Time) (string, bool) {
-	c, ok := m.kept.Get(sumOf(token))
+	c, ok := m.kept.Get(token)
 	if !ok || now.Unix() < c.IssuedAt || now.Unix() >= c.Expires {
 		return "", false
 	}
 	return c.Subject, true
 }
 
-func (m remembered) add(token string, c accessClaims) { m.kept.Add(sumOf(token), c) }
-
-// sumOf returns the sha256 of a token, of which no copy is left behind where it
-// is as long as ours are.
-func sumOf(token string) [sha256.Size]byte {
-	var room [1024]byte
-	return sha256.Sum256(append(room[:0], token...))
-}
+// add remembers a copy: token is part of all that came with it.
+func (m remembered) add(token string, c accessClaims) { m.kept.Add(strings.Clone(token), c) }

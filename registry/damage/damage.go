@@ -10,6 +10,7 @@ package damage
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -116,6 +117,9 @@ func OpenBook(dir string, o *Options) (*Book, error) {
 		b.logger = o.Logger
 	}
 	if err := os.MkdirAll(acknowledgements(dir), 0o700); err != nil {
+		return nil, fmt.Errorf("opening the book of damage: %w", err)
+	}
+	if err := errors.Join(durable.Sweep(dir), durable.Sweep(acknowledgements(dir))); err != nil {
 		return nil, fmt.Errorf("opening the book of damage: %w", err)
 	}
 	raw, n, err := read(dir)

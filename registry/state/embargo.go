@@ -132,6 +132,13 @@ func (s *State) ShutOut(host, product string, now time.Time) bool {
 	return h != nil && h.State == Active && slices.Contains(h.Products, product) && s.shut(host, product, now)
 }
 
+// shutNow is shut, and asks for the time only where there is an embargo: most
+// products have none, and it is asked with each request.
+func (s *State) shutNow(host, product string) bool {
+	repo := s.repositories[s.products[product]]
+	return repo != nil && repo.of("") != nil && s.shut(host, product, time.Now())
+}
+
 // shut reports whether an embargo keeps a whole product from a host.
 func (s *State) shut(host, product string, now time.Time) bool {
 	repo := s.repositories[s.products[product]]

@@ -224,7 +224,7 @@ func (s *State) Roles(principal, product string) []string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var roles []string
-	if h := s.hosts[principal]; h != nil && h.State == Active && slices.Contains(h.Products, product) && !s.shut(h.ID, product, time.Now()) {
+	if h := s.hosts[principal]; h != nil && h.State == Active && slices.Contains(h.Products, product) && !s.shutNow(h.ID, product) {
 		roles = append(roles, RoleHost)
 	}
 	if p := s.principals[principal]; p == nil || p.State != Active {

@@ -29,9 +29,15 @@ func TestSpine(t *testing.T) { area(t, "spine", nil, "oras") }
 // there is one, has the last word on their environment. `make e2e AREA=NAME` runs
 // the tests whose names begin with TestNAME.
 func area(t *testing.T, name string, setUp func(*testscript.Env), clients ...string) {
+	scripts(t, testscript.Params{Dir: filepath.Join("testdata", "script", name)}, setUp, clients...)
+}
+
+// scripts runs those that which names, as area does.
+func scripts(t *testing.T, which testscript.Params, setUp func(*testscript.Env), clients ...string) {
 	bin := programs(t, clients...)
 	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("testdata", "script", name),
+		Dir:                 which.Dir,
+		Files:               which.Files,
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))

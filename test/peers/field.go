@@ -321,6 +321,7 @@ func (f *field) run(ctx context.Context, r row, entrants []entrant) {
 	if r.rounds > 0 {
 		rounds = min(rounds, r.rounds)
 	}
+	rounds *= max(1, r.turns)
 	for round := range rounds + 1 { // the first warms up and does not count
 		var out []string
 		for _, i := range order(len(entrants), round) {

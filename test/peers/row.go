@@ -23,6 +23,7 @@ type row struct {
 	unread  bool
 	settle  time.Duration // what the server still does after its answer belongs to the row
 	rounds  int           // at most; 0: all
+	turns   int           // in each round; 0: one
 	ratio   bool          // entrants are one server in two states
 	work    func(ctx context.Context, e entrant) (func(*client) error, error)
 }

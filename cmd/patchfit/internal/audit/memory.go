@@ -104,10 +104,7 @@ func (m *memory) remember(cp *client.Checkpoint, frozen bool) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(m.stem), 0o700); err != nil {
-		return fmt.Errorf("remembering this visit: %w", err)
-	}
-	if err := shell.ReplaceFile(m.path(cp.Origin), append(b, '\n')); err != nil {
+	if err := shell.Remember(m.path(cp.Origin), append(b, '\n')); err != nil {
 		return fmt.Errorf("remembering this visit: %w", err)
 	}
 	return nil

@@ -314,10 +314,7 @@ func mirrorMemory(roots attest.Digest) (string, *mirror.Memory, error) {
 func rememberMirror(path string, m *mirror.Memory) error {
 	b, err := m.Encode()
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o700)
-	}
-	if err == nil {
-		err = shell.ReplaceFile(path, b)
+		err = shell.Remember(path, b)
 	}
 	if err != nil {
 		return fmt.Errorf("remembering what was verified: %w", err)

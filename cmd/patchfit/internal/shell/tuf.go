@@ -106,10 +106,7 @@ func (s *Session) writeTUF(t *update.State) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("remembering the server's trust: %w", err)
-	}
-	if err := ReplaceFile(path, append(b, '\n')); err != nil {
+	if err := Remember(path, append(b, '\n')); err != nil {
 		return fmt.Errorf("remembering the server's trust: %w", err)
 	}
 	return nil
