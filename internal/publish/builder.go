@@ -143,7 +143,7 @@ func (p *Publisher) attachment(ctx context.Context, r *Result, role string, m oc
 // of one that was packed, its layers.
 func (p *Publisher) imageProvenance(l *build.Layout, papers *builder.Papers) *attest.Provenance {
 	if papers != nil {
-		return papers.Provenance(p.config.Product, p.builderID)
+		return papers.Provenance(p.config.Product, cmp.Or(p.builderID, BuilderID))
 	}
 	out := &attest.Provenance{BuildDefinition: attest.BuildDefinition{
 		BuildType:          attest.BuildType,
