@@ -192,6 +192,7 @@ func (l *Log) open(ctx context.Context, origin string, signer ed25519.PrivateKey
 		return err
 	}
 	l.latest = newLatest([]ledger.LogKey{key}, l.files)
+	l.latest.tell = l.guard.published
 	if err := l.recover(ctx); err != nil {
 		return err
 	}
