@@ -172,8 +172,15 @@ func TestRekorAnswerLost(t *testing.T) {
 		t.Fatalf("the answer was lost: %v, %v", e, err)
 	}
 	r.deaf.Store(false)
+	r.server.Stop() // it forgets which entries it has
+	if err := r.server.Start(); err != nil {
+		t.Fatal(err)
+	}
 	if at := added(t, l, one); at != 0 {
 		t.Errorf("the same again is entry %d", at)
+	}
+	if n, err := l.Size(t.Context()); n != 1 || err != nil {
+		t.Errorf("%d entries, %v", n, err)
 	}
 	r.deaf.Store(true)
 	if _, _, err := l.Add(t.Context(), two); !errors.Is(err, backend.ErrAway) {
@@ -181,7 +188,7 @@ func TestRekorAnswerLost(t *testing.T) {
 	}
 	r.deaf.Store(false)
 	l.Close(t.Context()) // as killed: nothing of the answer was kept
-	r.server.Stop()      // and it forgets which entries it has
+	r.server.Stop()
 	if err := r.server.Start(); err != nil {
 		t.Fatal(err)
 	}
