@@ -67,7 +67,7 @@ func (h *house) doors(x *index.Index, baseURL string) (http.Handler, error) {
 	rest.PathPrefix("/api/v2/").Handler(limits.logging(tlog.Handler(h.log, h.logger)))
 	for i, l := range h.frozen {
 		prefix := ledger.ShardsPath + h.shards.Shards[i].Origin
-		rest.PathPrefix(prefix+ledger.ReadPath).Handler(http.StripPrefix(prefix, l)).Methods(http.MethodGet, http.MethodHead)
+		rest.PathPrefix(prefix+ledger.ReadPath).Handler(http.StripPrefix(prefix, tlog.Handler(l, h.logger))).Methods(http.MethodGet, http.MethodHead)
 	}
 	if err := h.material(rest, baseURL); err != nil {
 		return nil, err

@@ -55,11 +55,11 @@ type house struct {
 	site    *policy.Site
 	store   *store.Store
 	log     backend.Log
-	frozen  []*tlog.Log  // logs that took entries before, oldest first
-	shards  *shards.List // nil: there was never more than one log
-	turning bool         // the configuration may name the next log
-	next    string       // which is this one
-	moving  bool         // the configuration may have the log where it is moved to
+	frozen  []backend.Log // logs that took entries before, oldest first
+	shards  *shards.List  // nil: there was never more than one log
+	turning bool          // the configuration may name the next log
+	next    string        // which is this one
+	moving  bool          // the configuration may have the log where it is moved to
 	state   *state.State
 	journal *journal.Journal
 	tuf     *repository.Repository
@@ -182,18 +182,12 @@ func (h *house) openLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	storage, err := h.logStorage(all.Current())
-	if err != nil {
-		return err
-	}
 	if err := h.openFrozen(ctx, all); err != nil {
 		return err
 	}
-	log, err := tlog.OpenOn(ctx, storage, h.config.Origin, h.keys.log, &tlog.Options{Allowed: allowed, Certified: h.certified, Logger: h.logger, Witnesses: witnesses})
-	if err != nil {
+	if h.log, err = h.openCurrent(ctx, all.Current(), backend.Writers{Allowed: allowed, Certified: h.certified}, witnesses); err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}
-	h.log = log
 	h.closers = append(h.closers, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

@@ -86,12 +86,15 @@ func makeChain(keyPath, path string) error {
 	return keyfile.WriteNew(path, out)
 }
 
-// loadKeys loads every key; that of the log is in the file logKey.
+// loadKeys loads every key; that of the log is in the file logKey, "" where
+// somebody else has it.
 func loadKeys(dir, logKey string) (*keys, error) {
 	k := &keys{}
 	var err error
-	if k.log, err = loadLogKey(filepath.Join(dir, logKey)); err != nil {
-		return nil, err
+	if logKey != "" {
+		if k.log, err = loadLogKey(filepath.Join(dir, logKey)); err != nil {
+			return nil, err
+		}
 	}
 	for name, to := range map[string]*crypto.Signer{keyTSA: &k.tsa, keyTokens: &k.tokens, keyJournal: &k.journal, keyReceipts: &k.receipts} {
 		if *to, err = keyfile.LoadSigner(filepath.Join(dir, name)); err != nil {

@@ -63,15 +63,24 @@ func (h *house) settle() error {
 		return err
 	}
 	wanted, current := h.kind(), all.Current()
-	if wanted == current.Kept {
+	if wanted == current.Kept || h.next != "" {
 		return nil
 	}
 	_, err = os.Stat(filepath.Join(h.path(current.Dir), "checkpoint"))
 	if fresh := errors.Is(err, fs.ErrNotExist); current.Kept == "" && fresh {
+		if wanted == shards.External {
+			if *current, err = h.external(*current); err != nil {
+				return err
+			}
+		}
 		current.Kept, h.shards = wanted, all
 		return all.Store(h.config.Data)
 	}
-	return exit.Hint(fmt.Errorf("log.kind of the configuration is not where the log %s is", current.Origin), "set it back, or take a log from the disk there with: patchfitd log move")
+	hint := "set it back, or take a log from the disk there with: patchfitd log move"
+	if wanted == shards.External || current.Kept == shards.External {
+		hint = "set it back, or begin another log there, of another origin, with: patchfitd log rotate"
+	}
+	return exit.Hint(fmt.Errorf("log.kind of the configuration is not where the log %s is", current.Origin), hint)
 }
 
 // kind is where the configuration has the log: "" for the disk.
@@ -119,7 +128,7 @@ func (h *house) move(ctx context.Context) error {
 		return err
 	}
 	current := all.Current()
-	if h.kind() == "" || current.Kept != "" {
+	if h.kind() != serverconfig.BucketAndDatabase || current.Kept != "" {
 		return exit.Hint(errors.New("the log is where the configuration has it"), "say log: {kind: s3+mysql, …} first; logs are moved from the disk alone")
 	}
 	if err := h.journal.Seal(ctx); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/keyfile"
+	"github.com/patchfit/patchfit/internal/serverconfig"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/shards"
 )
@@ -111,6 +112,9 @@ func (h *house) nextShard(origin string) (*shards.Shard, error) {
 	if next != nil && next.Origin != origin {
 		return nil, exit.Hint(fmt.Errorf("the next log is prepared, and called %s", next.Origin), "use that origin, or remove next-shard.json in the data directory if nobody was told of it")
 	}
+	if h.kind() == serverconfig.ExternalRekor {
+		return h.externalShard(origin, next)
+	}
 	if next == nil {
 		return h.prepareShard(origin)
 	}
@@ -137,12 +141,7 @@ func (h *house) prepareShard(origin string) (*shards.Shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Logs are read in the order of their starts, so no two have one.
-	start := time.Now()
-	if earliest := all.Current().Start.Add(time.Second); start.Before(earliest) {
-		start = earliest
-	}
-	next, err := shards.New(origin, key.Public(), start)
+	next, err := shards.New(origin, key.Public(), startAfter(all))
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +149,16 @@ func (h *house) prepareShard(origin string) (*shards.Shard, error) {
 		return &next, err
 	}
 	return h.nextShard(origin) // somebody else was first
+}
+
+// startAfter is when a log begins that comes after all others. Logs are read in
+// the order of their starts, so no two have one.
+func startAfter(all *shards.List) time.Time {
+	start := time.Now()
+	if earliest := all.Current().Start.Add(time.Second); start.Before(earliest) {
+		return earliest
+	}
+	return start
 }
 
 func (h *house) shardKey(file string) (ed25519.PrivateKey, error) {
@@ -176,6 +185,10 @@ func rotate(ctx context.Context, configPath string, stderr io.Writer) error {
 	if err := errors.Join(err, h.close()); err != nil {
 		return fmt.Errorf("freezing log %s: %w", old, err)
 	}
+	if list.Current().Kept == serverconfig.BucketAndDatabase && list.Frozen()[len(list.Frozen())-1].Kept == serverconfig.BucketAndDatabase {
+		fmt.Fprintf(stderr, "log %s is frozen; name an empty database in log.databaseFile, and start the server: log %s takes the entries then. keys/%s signs nothing any more: move it away from this machine, or destroy it\n", old, list.Current().Origin, retired)
+		return nil
+	}
 	// The new log is opened as the server will, so that what it needs is there:
 	// see [house.begun].
 	if h, err = openHouse(ctx, configPath, stderr); err != nil {
@@ -184,7 +197,10 @@ func rotate(ctx context.Context, configPath string, stderr io.Writer) error {
 	if err := h.close(); err != nil {
 		return err
 	}
-	fmt.Fprintf(stderr, "log %s is frozen, log %s takes the entries; keys/%s signs nothing any more: move it away from this machine, or destroy it\n", old, h.config.Origin, retired)
+	fmt.Fprintf(stderr, "log %s is frozen, log %s takes the entries\n", old, h.config.Origin)
+	if retired != "" {
+		fmt.Fprintf(stderr, "keys/%s signs nothing any more: move it away from this machine, or destroy it\n", retired)
+	}
 	return nil
 }
 
@@ -209,17 +225,21 @@ func (h *house) freeze(ctx context.Context) (*shards.List, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := h.journal.Seal(ctx); err != nil {
-		return nil, fmt.Errorf("sealing the journal: %w", err)
+	all, err := h.logs()
+	if err != nil {
+		return nil, err
+	}
+	// A log that somebody else keeps takes nothing more; the next one takes the
+	// seals that are left.
+	if all.Current().Kept != shards.External {
+		if err := h.journal.Seal(ctx); err != nil {
+			return nil, fmt.Errorf("sealing the journal: %w", err)
+		}
 	}
 	if err := h.log.Close(ctx); err != nil {
 		return nil, err
 	}
 	final, err := h.log.Checkpoint(ctx)
-	if err != nil {
-		return nil, err
-	}
-	all, err := h.logs()
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/patchfit/patchfit/internal/durable"
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/backend"
+	"github.com/patchfit/patchfit/ledger/rekorv2"
 	"github.com/patchfit/patchfit/ledger/shards"
 	"github.com/patchfit/patchfit/ledger/tlog"
 )
@@ -58,8 +60,11 @@ func (h *house) currentOrigin() (string, error) {
 
 // logKeyFile is the name of the private key that signs checkpoints.
 func (h *house) logKeyFile() string {
-	if h.shards == nil {
+	switch {
+	case h.shards == nil:
 		return keyLog
+	case h.shards.Current().Kept == shards.External:
+		return ""
 	}
 	return h.shards.Current().KeyFile
 }
@@ -89,16 +94,19 @@ func (h *house) openFrozen(ctx context.Context, all *shards.List) error {
 	return nil
 }
 
-func (h *house) openShard(ctx context.Context, s *shards.Shard) (*tlog.Log, error) {
-	storage, err := h.logStorage(s)
-	if err != nil {
-		return nil, err
-	}
+func (h *house) openShard(ctx context.Context, s *shards.Shard) (backend.Log, error) {
 	key, err := s.LogKey()
 	if err != nil {
 		return nil, err
 	}
 	final, err := s.Checkpoint()
+	if err != nil {
+		return nil, err
+	}
+	if s.Kept == shards.External {
+		return rekorv2.OpenFrozen(ctx, h.path(s.Dir), key, final, &rekorv2.Options{Logger: h.logger})
+	}
+	storage, err := h.logStorage(s)
 	if err != nil {
 		return nil, err
 	}

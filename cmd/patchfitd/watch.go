@@ -10,7 +10,6 @@ import (
 	"github.com/patchfit/patchfit/internal/meter"
 	"github.com/patchfit/patchfit/ledger/index"
 	"github.com/patchfit/patchfit/ledger/notify"
-	"github.com/patchfit/patchfit/ledger/tlog"
 	"github.com/patchfit/patchfit/registry"
 	"github.com/patchfit/patchfit/registry/content"
 	"github.com/patchfit/patchfit/registry/damage"
@@ -115,12 +114,8 @@ func (h *house) askJournal(s *meter.State) error {
 func (h *house) askLog(s *meter.State) error {
 	size, at, err := h.log.Published()
 	s.Log = meter.Log{Entries: int64(size), Published: at}
-	own, ok := h.log.(*tlog.Log) // one that somebody else keeps has witnesses of its own
-	if !ok {
-		return err
-	}
-	s.Log.Unpublished = own.Unpublished()
-	for _, w := range own.Witnesses() {
+	s.Log.Unpublished = h.log.Unpublished()
+	for _, w := range h.log.Witnesses() {
 		s.Witnesses = append(s.Witnesses, meter.Witness{Name: w.Name, Requests: w.Requests, Cosigned: w.Cosigned})
 	}
 	return err

@@ -19,6 +19,17 @@ func TestLog(t *testing.T) {
 		{"{kind: disk, databaseFile: /etc/db}", "log.kind"},
 		{"{kind: disk, " + bucket + "}", "log.kind"},
 		{"{kind: mysql}", "log.kind"},
+		{"{kind: rekor, rekor: {url: 'https://rekor.example.org', keyFile: /k}}", ""},
+		{"{kind: rekor, rekor: {url: 'https://rekor.example.org', tiles: 'http://127.0.0.1:80', keyFile: /k}}", ""},
+		{"{kind: rekor, rekor: {url: 'https://rekor.example.org'}}", "keyFile"},
+		{"{kind: rekor, rekor: {url: 'https://rekor.example.org', keyFile: k}}", "log.rekor.keyFile"},
+		{"{kind: rekor, rekor: {url: 'http://rekor.example.org', keyFile: /k}}", "log.rekor.url"},
+		{"{kind: rekor, rekor: {url: 'https://rekor.example.org/api', keyFile: /k}}", "log.rekor.url"},
+		{"{kind: rekor, rekor: {url: 'https://a.example', tiles: 'ftp://b.example', keyFile: /k}}", "log.rekor.tiles"},
+		{"{kind: rekor}", "log.rekor"},
+		{"{kind: disk, rekor: {url: 'https://rekor.example.org', keyFile: /k}}", "log.kind"},
+		{"{kind: rekor, databaseFile: /d, rekor: {url: 'https://rekor.example.org', keyFile: /k}}", "log.kind"},
+		{"{kind: rekor, rekor: {url: 'https://rekor.example.org', keyFile: /k}}\nwitnesses: /w", "leave witnesses out"},
 		{"{kind: s3+mysql, dsn: secret, " + bucket + "}", "dsn"},
 	} {
 		_, err := Load([]byte(good + "log: " + c.log + "\n"))

@@ -96,7 +96,7 @@ func BaseURL(c *Config, addr string) string {
 
 // Check reports the first thing in c that no server could run with.
 func (c *Config) Check() error {
-	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications, c.Storage.check, c.Log.check, c.checkRegistry, c.checkLimits, c.checkMetrics} {
+	for _, check := range []func() error{c.checkListen, c.checkURL, c.checkPaths, c.checkOrigin, c.checkNotifications, c.Storage.check, c.Log.check, c.checkAsked, c.checkRegistry, c.checkLimits, c.checkMetrics} {
 		if err := check(); err != nil {
 			return err
 		}

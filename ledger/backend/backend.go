@@ -1,6 +1,7 @@
 // Package backend says what the rest of the house needs of a transparency log,
-// whoever keeps it. ledger/tlog keeps one with Tessera; ledger/tlog/tlogtest
-// has the test that every keeper of a log passes.
+// whoever keeps it. ledger/tlog keeps one with Tessera, ledger/rekorv2 writes to
+// another server's Rekor; ledger/tlog/tlogtest has the test that every keeper of
+// a log passes.
 //
 // What a [Log] promises:
 //
@@ -44,6 +45,8 @@ var (
 	// ErrCorrupt: what is kept is not what was logged. Nothing is written any
 	// more; entries that can be proven are still answered.
 	ErrCorrupt = errors.New("log is damaged where it is kept")
+	// ErrAway: who keeps the log cannot be reached, or does not answer. Try again.
+	ErrAway = errors.New("log cannot be reached")
 	// ErrClosed: the log was closed, or is frozen and only read.
 	ErrClosed = errors.New("log is closed")
 	// ErrNoCheckpoint: nothing was published yet.
@@ -56,7 +59,7 @@ type Log interface {
 	// Add logs req and returns its entry with a proof that a published
 	// checkpoint has it, cosigned by the witnesses the log asks, if it does. An
 	// exact duplicate is answered with the entry that is there. The error wraps
-	// ErrBadEntry, ErrStranger, ErrBusy, ErrClosed or ErrCorrupt where that is
+	// ErrBadEntry, ErrStranger, ErrBusy, ErrAway, ErrClosed or ErrCorrupt where that is
 	// the reason, and the context's error when that ended first.
 	Add(ctx context.Context, req *pb.HashedRekordRequestV002) (entry *rekor.TransparencyLogEntry, duplicate bool, err error)
 	// Checkpoint returns the last checkpoint, or ErrNoCheckpoint.
@@ -71,10 +74,23 @@ type Log interface {
 	Size(ctx context.Context) (uint64, error)
 	// Published returns the same, and when that checkpoint was published.
 	Published() (size uint64, at time.Time, err error)
+	// Unpublished returns since when what was taken waits to be published: for
+	// witnesses, a disk, or whoever keeps the log. Zero: nothing does.
+	Unpublished() time.Time
+	// Witnesses returns how the witnesses the log itself asks have answered, in
+	// the order of their policy; none where it asks none.
+	Witnesses() []Witness
 	// Count returns how many different leaves of the log a key signed.
 	Count(key attest.Digest) int64
 	// Close takes no more entries, waits for those on their way, at most until
 	// ctx ends, and closes the log. Whoever still waits in Add then gets
 	// ErrClosed; adding what is in the log, and reading, go on.
 	Close(ctx context.Context) error
+}
+
+// A Witness is how one witness answered since the log was opened.
+type Witness struct {
+	Name     string           // in the policy
+	Requests map[string]int64 // by how they ended
+	Cosigned time.Time        // when it last did; zero: not yet
 }

@@ -38,6 +38,10 @@ const (
 	maxShards = 256
 )
 
+// External is where a log is kept whose key somebody else has: in their Rekor,
+// with a mirror in its directory.
+const External = "rekor"
+
 // A Shard is one log of a server.
 type Shard struct {
 	Origin  string    `json:"origin"`
@@ -80,11 +84,12 @@ func (s *Shard) LogKey() (ledger.LogKey, error) {
 	if err != nil {
 		return ledger.LogKey{}, fmt.Errorf("key of log %s: %w", s.Origin, err)
 	}
-	key, ok := k.(ed25519.PublicKey)
-	if !ok {
+	if _, ok := k.(ed25519.PublicKey); !ok && s.Kept != External {
 		return ledger.LogKey{}, fmt.Errorf("key of log %s is not an Ed25519 key", s.Origin)
 	}
-	return ledger.LogKey{Origin: s.Origin, Key: key, Start: s.Start}, nil
+	key := ledger.LogKey{Origin: s.Origin, Key: k, Start: s.Start}
+	_, err = key.Verifier()
+	return key, err
 }
 
 // Checkpoint is the final one of a frozen shard.

@@ -12,8 +12,8 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera"
 
-	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/ledger/backend"
 )
 
 // A flight is a leaf on its way into the tree. Everybody who adds the same
@@ -31,7 +31,7 @@ type flight struct {
 // The error wraps ErrBadEntry, ErrStranger, ErrBusy, ErrClosed or ErrCorrupt
 // where that is the reason.
 func (l *Log) Add(ctx context.Context, req *pb.HashedRekordRequestV002) (entry *rekor.TransparencyLogEntry, duplicate bool, err error) {
-	body, err := l.admit(req)
+	body, err := backend.Writers{Allowed: l.opts.Allowed, Certified: l.opts.Certified}.Admit(req)
 	if err != nil {
 		return nil, false, err
 	}
@@ -41,30 +41,6 @@ func (l *Log) Add(ctx context.Context, req *pb.HashedRekordRequestV002) (entry *
 	}
 	entry, err = l.prove(ctx, index, body)
 	return entry, duplicate, err
-}
-
-// admit returns the leaf for req if its key or certificate may write and did
-// sign. It is looked up first: strangers get no work done.
-func (l *Log) admit(req *pb.HashedRekordRequestV002) (body []byte, err error) {
-	by, err := ledger.LeafSigner(req)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadEntry, err)
-	}
-	if cert, ok := by.(*attest.Certificate); ok {
-		if err := l.opts.Certified(cert); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrStranger, err)
-		}
-	} else if key := by.SigningKey().ID(); !l.opts.Allowed(key) {
-		return nil, stranger(key)
-	}
-	if body, err = ledger.LeafBody(req); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadEntry, err)
-	}
-	return body, nil
-}
-
-func stranger(key attest.Digest) error {
-	return fmt.Errorf("%w: no signer of the trust policy has the key %s; add it with: patchfit trust edit, sign and push", ErrStranger, key)
 }
 
 // place returns the index at which body stands in the tree, old or new.

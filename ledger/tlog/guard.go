@@ -106,6 +106,14 @@ func (g *guard) Sign(msg []byte) ([]byte, error) {
 	return sig, nil
 }
 
+// published takes note of a checkpoint that others can see now: nothing waits any
+// more. One that was signed just now is signed again until it is published.
+func (g *guard) published(cp *ledger.Checkpoint) {
+	if cp.Size >= g.signedSize.Load() {
+		g.waiting.Store(0)
+	}
+}
+
 // check returns nil if the leaves on disk make the root that cp names. It
 // reads those it has not read yet.
 func (g *guard) check(ctx context.Context, cp *ledger.Checkpoint) error {

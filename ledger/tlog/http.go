@@ -129,6 +129,7 @@ func statusOf(err error) status {
 		{ErrCorrupt, status{http.StatusInternalServerError, 15}},
 		{ErrBusy, status{http.StatusServiceUnavailable, 14}},
 		{ErrClosed, status{http.StatusServiceUnavailable, 14}},
+		{backend.ErrAway, status{http.StatusServiceUnavailable, 14}},
 		{context.DeadlineExceeded, status{http.StatusServiceUnavailable, 14}},
 		{context.Canceled, status{http.StatusServiceUnavailable, 14}},
 		{io.ErrUnexpectedEOF, status{http.StatusBadRequest, 3}},
@@ -148,6 +149,10 @@ func statusOf(err error) status {
 // on the server's side is logged, and told without details of the disk.
 func (l *door) refuse(w http.ResponseWriter, err error) {
 	s, message := statusOf(err), err.Error()
+	if errors.Is(err, backend.ErrAway) { // why, is about addresses behind this server
+		l.logger.Warn("log entry not taken", "error", err)
+		message = backend.ErrAway.Error() + " by this server now; send the same again"
+	}
 	switch s.http {
 	case http.StatusInternalServerError:
 		l.logger.Error("log entry not taken", "error", err)

@@ -29,6 +29,7 @@ const patience = time.Second
 type latest struct {
 	keys  []ledger.LogKey
 	files files
+	tell  func(*ledger.Checkpoint) // is told of each that was published, before anybody else; nil: nobody is
 
 	mu      sync.Mutex
 	cp      *ledger.Checkpoint // nil before the first
@@ -58,6 +59,9 @@ func (p *latest) read(ctx context.Context) (*ledger.Checkpoint, error) {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	p.cp = cp
+	if p.tell != nil {
+		p.tell(cp)
+	}
 	close(p.changed)
 	p.changed = make(chan struct{})
 	return cp, nil
@@ -73,7 +77,6 @@ func (p *latest) follow(ctx context.Context, g *guard) {
 		}
 		for pause := pollFirst; ; pause = min(2*pause, pollLast) {
 			if cp, err := p.read(ctx); err == nil && cp.Size >= g.signedSize.Load() {
-				g.waiting.Store(0) // one that was signed just now is signed again until it is published
 				break
 			}
 			select {

@@ -13,7 +13,7 @@ import (
 type Segments struct {
 	Log backend.Log
 	// Frozen are the logs that took them before, and are only read.
-	Frozen []*Log
+	Frozen []backend.Log
 }
 
 // Add makes a signed statement one leaf and returns its index.

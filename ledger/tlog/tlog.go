@@ -95,12 +95,6 @@ func (o *Options) orDefaults() Options {
 	if o != nil {
 		d = *o
 	}
-	if d.Allowed == nil {
-		d.Allowed = func(attest.Digest) bool { return false }
-	}
-	if d.Certified == nil {
-		d.Certified = func(*attest.Certificate) error { return errors.New("this log takes no certificate") }
-	}
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -198,6 +192,7 @@ func (l *Log) open(ctx context.Context, origin string, signer ed25519.PrivateKey
 		return err
 	}
 	l.latest = newLatest([]ledger.LogKey{key}, l.files)
+	l.latest.tell = l.guard.published
 	if err := l.recover(ctx); err != nil {
 		return err
 	}

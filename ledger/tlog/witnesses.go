@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/patchfit/patchfit/ledger/backend"
 	"github.com/patchfit/patchfit/ledger/quorum"
 )
 
@@ -35,11 +36,7 @@ const (
 func Outcomes() []string { return []string{Cosigned, Behind, Refused, Wrong, Silent} }
 
 // A Witness is how one witness answered since the log was opened.
-type Witness struct {
-	Name     string // in the policy
-	Requests map[string]int64
-	Cosigned time.Time // when it last did; zero: not yet
-}
+type Witness = backend.Witness
 
 // Witnesses returns how each witness answered, in the order of the policy.
 func (l *Log) Witnesses() []Witness {

@@ -42,6 +42,7 @@ var may = map[string][]string{
 	"ledger/tlog":                   {"internal/strictjson", "attest", "ledger", "ledger/backend", "ledger/quorum"},
 	"ledger/tlog/s3mysql":           {"ledger", "ledger/tlog"},
 	"ledger/tlog/tlogtest":          {"attest", "ledger", "ledger/backend"},
+	"ledger/rekorv2":                {"internal/durable", "internal/strictjson", "attest", "ledger", "ledger/backend", "ledger/client"},
 	"ledger/shards":                 {"ledger/internal/disk", "internal/keyfile", "internal/strictjson", "ledger"},
 	"ledger/tsa":                    {"attest", "ledger"},
 	"ledger/client":                 {"internal/strictjson", "attest", "ledger"},

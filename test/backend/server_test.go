@@ -134,3 +134,49 @@ func TestServer(t *testing.T) {
 		t.Errorf("serving the old log again: %v\n%s", err, out)
 	}
 }
+
+// TestServerRotates: the log in bucket and database is frozen, and the next begins
+// in the same bucket with a database of its own. The frozen one is read from the
+// bucket alone.
+func TestServerRotates(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "patchfitd.yaml")
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	patchfitd(t, "init", "--config", config, "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--origin", origin, "--admin-token", filepath.Join(dir, "admin"))
+	plain, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket := newBucket(t)
+	kept := fmt.Sprintf("log: {kind: s3+mysql, databaseFile: %s, s3: {endpoint: 'http://%s', region: %s, bucket: %s, accessKeyFile: %s, secretKeyFile: %s}}\n",
+		write("db", dsn(newDatabase(t))+"\n"), bucketServer.Addr, region, bucket, write("access", access+"\n"), write("secret", secret+"\n"))
+	write("patchfitd.yaml", string(plain)+kept)
+	patchfitd(t, "log", "move", "--config", config)
+	url, stop := serving(t, config)
+	before := all(t, url)
+	stop()
+	patchfitd(t, "log", "next", "second.example.org", "--config", config)
+	write("patchfitd.yaml", strings.Replace(string(plain), origin, "second.example.org", 1)+kept)
+	if out := patchfitd(t, "log", "rotate", "--config", config); !strings.Contains(out, "name an empty database") {
+		t.Error(out)
+	}
+	if out, err := exec.Command(program(t), "serve", "--config", config).CombinedOutput(); err == nil || !strings.Contains(string(out), "has to name an empty database") {
+		t.Errorf("serving the new log with the old one's database: %v\n%s", err, out)
+	}
+	write("db", dsn(newDatabase(t))+"\n")
+	patchfitd(t, "admin-token", "--name", "another", "--config", config) // a record, sealed in the new log
+	if err := os.RemoveAll(filepath.Join(dir, "data", "keys", "log.pem")); err != nil {
+		t.Fatal(err)
+	}
+	url, stop = serving(t, config)
+	defer stop()
+	if after := all(t, url); after[origin] < before[origin] || after["second.example.org"] == 0 || len(after) != 2 {
+		t.Errorf("entries were %v, and are %v", before, after)
+	}
+}

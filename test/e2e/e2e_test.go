@@ -72,6 +72,7 @@ func commandsOfScripts() map[string]func(*testscript.TestScript, bool, []string)
 		"s3":      s3,
 		"logged":  logged,
 		"proxy":   proxy,
+		"files":   files,
 
 		"lie":         lie,
 		"replaceleaf": replaceleaf,

@@ -12,5 +12,5 @@ import (
 func TestEvidence(t *testing.T) {
 	area(t, "evidence", func(e *testscript.Env) {
 		e.Setenv("NPM", filepath.Join(moduleDir(t), "npm"))
-	}, "oras", "cosign", "sigstore-go-verification", "slsa-verifier")
+	}, "oras", "cosign", "sigstore-go-verification", "slsa-verifier", "rekor-server-posix")
 }
