@@ -151,10 +151,14 @@ func readRecipe(path string) (*builder.Recipe, error) {
 	return r, nil
 }
 
-// advised adds the next step where a program is missing on this machine.
+// advised adds the next step where a program is missing on this machine, or a file
+// in the archives.
 func advised(err error) error {
 	if missing := (*builder.MissingError)(nil); errors.As(err, &missing) {
 		return exit.Hint(err, "on Debian: apt-get install mmdebstrap")
+	}
+	if gone := (*builder.GoneError)(nil); errors.As(err, &gone) {
+		return exit.Hint(err, "archives drop what is old: name a snapshot among the recipe's mirrors, make it --from-inputs that were kept, or remove the lock to take newer packages")
 	}
 	return err
 }
