@@ -65,6 +65,22 @@ func endGroup(group int) {
 	}
 }
 
+// Steps that a program of Debian's does, by what a person can do where it fails.
+const (
+	StepLookUp  = "look up"
+	StepInstall = "install"
+)
+
+// A StepError is a step that went wrong.
+type StepError struct {
+	Step string
+	What string // was being done
+	Err  error  // what the program said
+}
+
+func (e *StepError) Error() string { return e.What + ": " + e.Err.Error() }
+func (e *StepError) Unwrap() error { return e.Err }
+
 // A MissingError is a program that is not on this machine.
 type MissingError struct{ Program string }
 

@@ -179,7 +179,7 @@ func (d *Debian) Install(ctx context.Context, l *Lock, from *Store, temp, to str
 		env: []string{fmt.Sprintf("SOURCE_DATE_EPOCH=%d", l.Epoch), "TMPDIR=" + scratch},
 	}.output(ctx)
 	if err != nil {
-		return fmt.Errorf("installing the packages: %w", err)
+		return &StepError{StepInstall, "installing the packages", err}
 	}
 	return nil
 }
