@@ -132,7 +132,7 @@ func TestInputsMakeTheImageAgain(t *testing.T) {
 		t.Errorf("of its inputs: %v, %v", again, err)
 	}
 	for _, f := range sampleLock().Inputs() { // each of them is needed, and whole
-		if err := os.WriteFile(s.path(f.Digest), []byte("something else"), 0o644); err != nil {
+		if err := os.WriteFile(s.path(f.Digest), []byte(strings.ToUpper(contentOf(f))), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := b.FromInputs(t.Context(), sampleLock(), filepath.Join(t.TempDir(), "image")); err == nil || !strings.Contains(err.Error(), f.Name) {
@@ -316,7 +316,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 func TestStoreTakesOnlyWhatItIs(t *testing.T) {
 	_, s := makes(t, &bench{})
 	f := sampleLock().Inputs()[0]
-	for _, content := range []string{"", "something else", contentOf(f) + "x", contentOf(f)[1:]} {
+	for _, content := range []string{"", "something else", contentOf(f) + "x", contentOf(f)[1:], strings.ToUpper(contentOf(f))} {
 		if err := s.Take(f, strings.NewReader(content)); err == nil {
 			t.Errorf("%q was taken for %s", content, f.Name)
 		}
