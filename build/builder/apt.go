@@ -106,7 +106,7 @@ func (d *Debian) Solve(ctx context.Context, r *Recipe, temp string) (*Lock, erro
 	}
 	d.Progress.Step("reading the lists of %s", r.Suite)
 	if _, err := a.run(ctx, "apt-get", "update", "-qq"); err != nil {
-		return nil, fmt.Errorf("reading the archive's lists: %w", err)
+		return nil, &StepError{StepLookUp, "reading the archive's lists", err}
 	}
 	d.Progress.Step("looking up the packages")
 	names, err := a.choose(ctx, r)
@@ -147,7 +147,7 @@ func (a *archives) choose(ctx context.Context, r *Recipe) ([]string, error) {
 	}
 	out, err := a.run(ctx, "apt-get", args...)
 	if err != nil {
-		return nil, fmt.Errorf("looking up the packages: %w", err)
+		return nil, &StepError{StepLookUp, "looking up the packages", err}
 	}
 	var list []string
 	for _, m := range chosen.FindAllStringSubmatch(string(out), -1) {
@@ -163,7 +163,7 @@ func (a *archives) choose(ctx context.Context, r *Recipe) ([]string, error) {
 func (a *archives) look(ctx context.Context, names []string) ([]Locked, []inventory.Package, error) {
 	out, err := a.run(ctx, "apt-cache", append([]string{"show"}, names...)...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("looking up the files of the packages: %w", err)
+		return nil, nil, &StepError{StepLookUp, "looking up the files of the packages", err}
 	}
 	found := map[string]Locked{}
 	origins := map[string]inventory.Package{}
@@ -204,12 +204,14 @@ func (a *archives) sources(ctx context.Context, origins []inventory.Package) ([]
 	for _, p := range origins {
 		if key := p.Source + "=" + p.SourceVersion; !wanted[key] {
 			wanted[key] = true
-			args = append(args, key)
+			if !slices.Contains(args[2:], p.Source) {
+				args = append(args, p.Source) // showsrc takes no version: it lists them all
+			}
 		}
 	}
 	out, err := a.run(ctx, "apt-cache", args...)
 	if err != nil {
-		return nil, fmt.Errorf("looking up the source packages: %w", err)
+		return nil, &StepError{StepLookUp, "looking up the source packages", err}
 	}
 	var list []Source
 	for s, err := range deb822.Parse(string(bytes.TrimSpace(out))) {

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -129,7 +132,7 @@ func TestInputsMakeTheImageAgain(t *testing.T) {
 		t.Errorf("of its inputs: %v, %v", again, err)
 	}
 	for _, f := range sampleLock().Inputs() { // each of them is needed, and whole
-		if err := os.WriteFile(s.path(f.Digest), []byte("something else"), 0o644); err != nil {
+		if err := os.WriteFile(s.path(f.Digest), []byte(strings.ToUpper(contentOf(f))), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := b.FromInputs(t.Context(), sampleLock(), filepath.Join(t.TempDir(), "image")); err == nil || !strings.Contains(err.Error(), f.Name) {
@@ -313,7 +316,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 func TestStoreTakesOnlyWhatItIs(t *testing.T) {
 	_, s := makes(t, &bench{})
 	f := sampleLock().Inputs()[0]
-	for _, content := range []string{"", "something else", contentOf(f) + "x", contentOf(f)[1:]} {
+	for _, content := range []string{"", "something else", contentOf(f) + "x", contentOf(f)[1:], strings.ToUpper(contentOf(f))} {
 		if err := s.Take(f, strings.NewReader(content)); err == nil {
 			t.Errorf("%q was taken for %s", content, f.Name)
 		}
@@ -368,7 +371,7 @@ func TestStoppingLetsItCleanUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := command{name: "sh", args: []string{"-c", "trap 'echo tidy >clean; exit 1' TERM; echo >ready; read x <go"}, dir: dir}.output(ctx)
+		_, err := command{name: "sh", args: []string{"-c", "trap 'echo tidy >clean; exit 1' TERM; sh -c 'trap : TERM; echo $$ >child; echo >ready; while :; do read x <go; done' & wait"}, dir: dir, patience: 100 * time.Millisecond}.output(ctx)
 		done <- err
 	}()
 	if _, err := os.ReadFile(filepath.Join(dir, "ready")); err != nil { // waits until it is
@@ -380,5 +383,16 @@ func TestStoppingLetsItCleanUp(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "clean")); err != nil {
 		t.Errorf("it did not clean up: %v", err)
+	}
+	child, err := os.ReadFile(filepath.Join(dir, "child"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(child)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !strings.Contains(string(stat), ") Z ") {
+		t.Errorf("what it had started, and what took no notice, still runs: %s", stat)
 	}
 }

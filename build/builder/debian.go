@@ -79,7 +79,9 @@ func (d *Debian) Fetch(ctx context.Context, r *Recipe, inputs []Input, to *Store
 	}
 	var said error
 	for _, uri := range uris(mirrors) {
-		said = errors.Join(said, d.fetchFrom(ctx, uri, missing, to))
+		if err := d.fetchFrom(ctx, uri, missing, to); err != nil {
+			said = err // the last one is the first that did not have it either
+		}
 		if missing = to.Missing(missing); len(missing) == 0 {
 			return nil
 		}
@@ -87,8 +89,17 @@ func (d *Debian) Fetch(ctx context.Context, r *Recipe, inputs []Input, to *Store
 			return err
 		}
 	}
-	return fmt.Errorf("%d files are in none of the archives, the first is %s (%s): an archive drops what is old, so name a mirror that has it, or make the image from kept inputs: %w",
-		len(missing), missing[0].Path, missing[0].Digest, said)
+	return &GoneError{missing, said}
+}
+
+// A GoneError is files that no mirror has.
+type GoneError struct {
+	Files []Input
+	Last  error // what the last mirror said
+}
+
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("%d files are in none of the archives, the first is %s (%s): %v", len(e.Files), e.Files[0].Path, e.Files[0].Digest, e.Last)
 }
 
 func uris(mirrors []Mirror) []string {
@@ -120,14 +131,15 @@ func (d *Debian) fetchFrom(ctx context.Context, uri string, inputs []Input, to *
 		for _, f := range part {
 			args = append(args, uri+"/"+f.Path, filepath.Join(temp, f.Digest.Hex()), "SHA256:"+f.Digest.Hex())
 		}
-		_, err := command{name: "/usr/lib/apt/apt-helper", args: args, dir: temp}.output(ctx)
-		said = errors.Join(said, err)
+		if _, err := (command{name: "/usr/lib/apt/apt-helper", args: args, dir: temp}).output(ctx); err != nil {
+			said = err
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		for _, f := range part {
 			if err := to.take(filepath.Join(temp, f.Digest.Hex()), f); err != nil && !errors.Is(err, os.ErrNotExist) {
-				said = errors.Join(said, err)
+				said = err
 			}
 		}
 		done += len(part)
@@ -167,7 +179,7 @@ func (d *Debian) Install(ctx context.Context, l *Lock, from *Store, temp, to str
 		env: []string{fmt.Sprintf("SOURCE_DATE_EPOCH=%d", l.Epoch), "TMPDIR=" + scratch},
 	}.output(ctx)
 	if err != nil {
-		return fmt.Errorf("installing the packages: %w", err)
+		return &StepError{StepInstall, "installing the packages", err}
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ type layering struct {
 	hidings int  // of whole directories, each of which looks at all there is
 }
 
-const maxHidings = 10_000
+const maxHidings = 2000
 
 const (
 	whiteout = ".wh."
@@ -135,6 +135,12 @@ func (l *layering) entry(h *tar.Header, at io.ReaderAt, offset int64) error {
 	default:
 		return fmt.Errorf("is of type %q, which no builder image can hold", h.Typeflag)
 	}
+	if old := l.tree[name]; old != nil && old.mode.IsDir() && !n.mode.IsDir() { // it takes its place
+		if err := l.counted(); err != nil {
+			return err
+		}
+		l.tree.remove(name, false)
+	}
 	l.own[name] = n
 	return l.tree.add(name, n)
 }
@@ -177,13 +183,21 @@ func (l *layering) hide(name string, all bool) error {
 		}
 		return nil
 	}
-	if l.hidings++; l.hidings > maxHidings {
-		return fmt.Errorf("is more than the %d directories that a layer may take away", maxHidings)
+	if err := l.counted(); err != nil {
+		return err
 	}
 	for other, n := range l.tree {
 		if l.own[other] != n && (other == dir && !all || strings.HasPrefix(other, dir+"/")) {
 			delete(l.tree, other)
 		}
+	}
+	return nil
+}
+
+// counted takes note of a directory that goes.
+func (l *layering) counted() error {
+	if l.hidings++; l.hidings > maxHidings {
+		return fmt.Errorf("is more than the %d directories that a layer may take away", maxHidings)
 	}
 	return nil
 }

@@ -282,12 +282,15 @@ func TestSparse(t *testing.T) {
 }
 
 func TestTakingAwayEverythingEnds(t *testing.T) {
-	var items []item
+	var opaque, replaced []item
 	for i := range maxHidings + 1 {
-		items = append(items, item{name: strings.Repeat("x", 1+i%7) + "/.wh..wh..opq"})
+		opaque = append(opaque, item{name: strings.Repeat("x", 1+i%7) + "/.wh..wh..opq"})
+		replaced = append(replaced, item{name: "a/", mode: 0o755}, item{name: "a"})
 	}
-	if _, err := read(t, archive(t, items...)); err == nil || !strings.Contains(err.Error(), "more than the") {
-		t.Errorf("%v", err)
+	for _, items := range [][]item{opaque, replaced} {
+		if _, err := read(t, archive(t, items...)); err == nil || !strings.Contains(err.Error(), "more than the") {
+			t.Errorf("%v", err)
+		}
 	}
 }
 

@@ -18,7 +18,11 @@ type Store struct{ dir string }
 
 // OpenStore returns the store in dir, which is made.
 func OpenStore(dir string) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	dir, err := filepath.Abs(dir) // programs that work elsewhere are told of it
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("cache of inputs: %w", err)
 	}
 	return &Store{dir}, nil

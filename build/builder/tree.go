@@ -40,9 +40,6 @@ func (t tree) add(name string, n *node) error {
 	if err := t.parents(name); err != nil {
 		return err
 	}
-	if old := t[name]; old != nil && old.mode.IsDir() && !n.mode.IsDir() {
-		t.remove(name, false)
-	}
 	if t[name] = n; len(t) > maxNodes {
 		return fmt.Errorf("more than %d files", maxNodes)
 	}

@@ -22,48 +22,63 @@ func (s Stanza) Get(name string) string { return s[strings.ToLower(name)] }
 // Lines that begin with # are comments.
 func Parse(text string) iter.Seq2[Stanza, error] {
 	return func(yield func(Stanza, error) bool) {
-		s, last, n := Stanza{}, "", 0
+		s, n := stanza{}, 0
 		for line := range strings.Lines(text) {
 			line, n = strings.TrimRight(line, " \t\r\n"), n+1
 			if line == "" {
-				if len(s) > 0 && !yield(s, nil) {
+				if len(s.fields) > 0 && !yield(s.joined(), nil) {
 					return
 				}
-				s, last = Stanza{}, ""
+				s = stanza{}
 				continue
 			}
-			var err error
-			if last, err = s.add(line, last); err != nil {
+			if err := s.add(line); err != nil {
 				yield(nil, fmt.Errorf("line %d: %w", n, err))
 				return
 			}
 		}
-		if len(s) > 0 {
-			yield(s, nil)
+		if len(s.fields) > 0 {
+			yield(s.joined(), nil)
 		}
 	}
 }
 
-// add takes one line into the stanza, whose last field was last.
-func (s Stanza) add(line, last string) (string, error) {
+// A stanza is one that is being read: the lines of its fields.
+type stanza struct {
+	fields map[string][]string
+	last   string
+}
+
+func (s *stanza) joined() Stanza {
+	all := make(Stanza, len(s.fields))
+	for name, lines := range s.fields {
+		all[name] = strings.Join(lines, "\n")
+	}
+	return all
+}
+
+func (s *stanza) add(line string) error {
 	switch {
 	case line[0] == '#':
-		return last, nil
+		return nil
 	case line[0] == ' ' || line[0] == '\t':
-		if last == "" {
-			return "", fmt.Errorf("%.40q goes on with a field that did not begin", line)
+		if s.last == "" {
+			return fmt.Errorf("%.40q goes on with a field that did not begin", line)
 		}
-		s[last] += "\n" + line[1:]
-		return last, nil
+		s.fields[s.last] = append(s.fields[s.last], line[1:])
+		return nil
 	}
 	name, value, ok := strings.Cut(line, ":")
 	key := strings.ToLower(name)
 	if !ok || name == "" || strings.ContainsAny(name, " \t") {
-		return "", fmt.Errorf("%.40q is no field", line)
+		return fmt.Errorf("%.40q is no field", line)
 	}
-	if _, twice := s[key]; twice {
-		return "", fmt.Errorf("field %s is there twice", name)
+	if _, twice := s.fields[key]; twice {
+		return fmt.Errorf("field %s is there twice", name)
 	}
-	s[key] = strings.TrimLeft(value, " \t")
-	return key, nil
+	if s.fields == nil {
+		s.fields = map[string][]string{}
+	}
+	s.fields[key], s.last = []string{strings.TrimLeft(value, " \t")}, key
+	return nil
 }

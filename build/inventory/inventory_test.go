@@ -121,6 +121,9 @@ func TestInventoryRoundTrips(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("packages (-want +got):\n%s", diff)
 	}
+	if image := attest.DigestOf([]byte("image")); !About(b, image) || About(b, attest.DigestOf(b)) || About([]byte("{}"), image) {
+		t.Error("it is about another image")
+	}
 	if again := sample(t); string(again) != string(b) {
 		t.Errorf("another document of the same:\n%s\n%s", b, again)
 	}

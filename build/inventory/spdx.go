@@ -88,7 +88,7 @@ func SPDX(image Image, packages []Package) ([]byte, error) {
 	d := document{
 		Version: "SPDX-2.3", License: "CC0-1.0", ID: documentID,
 		Name:      "builder image " + string(image.Manifest),
-		Namespace: "https://github.com/patchfit/patchfit/spdx/sha256-" + image.Manifest.Hex(),
+		Namespace: namespace(image.Manifest),
 		Creation:  creation{image.Created.UTC().Format(time.RFC3339), []string{"Tool: patchfit"}},
 		Packages: []element{{
 			ID: imageID, Name: "builder-image", Version: string(image.Manifest), Purpose: "CONTAINER",
@@ -104,6 +104,18 @@ func SPDX(image Image, packages []Package) ([]byte, error) {
 		d.Relationships = append(d.Relationships, relationship{imageID, "CONTAINS", e.ID})
 	}
 	return strictjson.Canonical(d)
+}
+
+// namespace is where inventories of one image are: there is one.
+func namespace(image attest.Digest) string {
+	return "https://github.com/patchfit/patchfit/spdx/sha256-" + image.Hex()
+}
+
+// About reports whether b is an inventory that [SPDX] made of an image. Others may
+// have attached theirs.
+func About(b []byte, image attest.Digest) bool {
+	var d document
+	return strictjson.UnmarshalForeign(b, MaxSPDX, &d) == nil && d.Namespace == namespace(image)
 }
 
 func (p Package) element(distro string) element {

@@ -228,6 +228,16 @@ func TestBuilderImageTravels(t *testing.T) {
 		t.Errorf("%+v", pushed)
 	}
 	fails(t, exit.NotFound, "NO_ATTESTATION", "verify", pushed.Pushed)
+	if err := os.WriteFile("provenance.json", []byte(ok(t, "builder", "provenance", "other", "--product", s.product)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ok(t, "attest", pushed.Pushed, "--type", "provenance", "--predicate", "provenance.json", "--key", "signer.pem")
+	if v := answer[verifying.Answer](t, "verify", pushed.Pushed); !v.Verified {
+		t.Errorf("attested apart: %+v", v)
+	}
+	if text := ok(t, "tree", repository+":builder"); !strings.Contains(text, "inventory") || strings.Count(text, "builder-inputs") != 2 {
+		t.Errorf("tree of the image:\n%s", text)
+	}
 	fails(t, exit.NotFound, "is attached to", "builder", "create", "--from-inputs", pushed.Pushed, "--out", "x")
 	fails(t, exit.Usage, "names more than a repository", "builder", "create", "--from-rootfs", "rootfs.tar", "--architecture", "amd64", "--out", "more", "--push", repository+":tag")
 	fails(t, exit.NotFound, "is attached to", "builder", "show", repository+"@"+string(first.Artifacts[1].Digest))

@@ -14,6 +14,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/build/inventory"
 	"github.com/patchfit/patchfit/registry/api"
 )
 
@@ -90,7 +91,7 @@ func (s *Shelf) Resolve(ctx context.Context, tag string) (attest.Digest, error) 
 // An Item is one manifest of a repository.
 type Item struct {
 	Found
-	Kind    string        // what people call it: "live-patch", "base", "environment", "builder-image", "attestation", "artifact"
+	Kind    string        // what people call it: "live-patch", "base", "environment", "builder-image", "attestation", "builder-inputs", "inventory", "artifact"
 	Size    int64         // of the manifest and what it consists of, in bytes
 	Subject attest.Digest // what it is attached to; "" where it is not
 
@@ -115,7 +116,8 @@ func (s *Shelf) Item(ctx context.Context, reference string) (*Item, error) {
 	return i, nil
 }
 
-// kindOf names kinds in the words of the audit API (docs/spec/index.md).
+// kindOf names kinds in the words of the audit API (docs/spec/index.md), and what is
+// attached to builder images (docs/spec/builder.md).
 func kindOf(artifactType, config string) string {
 	images := []string{ocispec.MediaTypeImageConfig, "application/vnd.docker.container.image.v1+json"}
 	switch {
@@ -127,6 +129,10 @@ func kindOf(artifactType, config string) string {
 		return "environment"
 	case artifactType == attest.ArtifactBundle:
 		return "attestation"
+	case artifactType == attest.ArtifactInputs:
+		return "builder-inputs"
+	case artifactType == inventory.MediaSPDX:
+		return "inventory"
 	case artifactType == "" && slices.Contains(images, config), slices.Contains(images, artifactType):
 		return "builder-image"
 	}

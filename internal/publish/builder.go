@@ -175,10 +175,19 @@ func FetchInventory(ctx context.Context, server *api.Client, name, reference str
 	if err != nil {
 		return nil, err
 	}
-	if len(list) != 1 || len(list[0].Layers) != 1 {
-		return nil, fmt.Errorf("%d inventories are attached to %s, or one of more than one file; want 1", len(list), m.digest())
+	for _, one := range list {
+		if len(one.Layers) != 1 {
+			continue
+		}
+		b, err := r.blob(ctx, one.Layers[0], inventory.MaxSPDX)
+		if err != nil {
+			return nil, err
+		}
+		if inventory.About(b, m.digest()) {
+			return b, nil
+		}
 	}
-	return r.blob(ctx, list[0].Layers[0], inventory.MaxSPDX)
+	return nil, api.Errorf(http.StatusNotFound, api.CodeNotFound, "none of the %d inventories attached to %s is one that patchfit made of it", len(list), m.digest())
 }
 
 // attachedTo returns the manifests of a type that are attached to one: at least

@@ -355,4 +355,3 @@ func built(t testing.TB, name string) string {
 	}
 	return path
 }
-

@@ -151,10 +151,24 @@ func readRecipe(path string) (*builder.Recipe, error) {
 	return r, nil
 }
 
-// advised adds the next step where a program is missing on this machine.
+// advised adds the next step where a program of Debian's could not do its part.
 func advised(err error) error {
-	if missing := (*builder.MissingError)(nil); errors.As(err, &missing) {
+	var (
+		missing *builder.MissingError
+		gone    *builder.GoneError
+		step    *builder.StepError
+	)
+	switch {
+	case errors.As(err, &missing):
 		return exit.Hint(err, "on Debian: apt-get install mmdebstrap")
+	case errors.As(err, &gone):
+		return exit.Hint(err, "archives drop what is old: name a snapshot among the recipe's mirrors, make it --from-inputs that were kept, or remove the lock to take newer packages")
+	case errors.As(err, &step) && errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &step) && step.Step == builder.StepLookUp:
+		return exit.Hint(err, "see that package, version and mirror are right; an archive whose key this machine's apt does not have names its keyring: deb [signed-by=/FILE] …")
+	case errors.As(err, &step):
+		return exit.Hint(err, "run it as root, or as a user with subordinate ids (/etc/subuid, /etc/subgid) and the package uidmap; else the words above are a package's own")
 	}
 	return err
 }
