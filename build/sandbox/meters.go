@@ -21,13 +21,13 @@ const (
 
 // watchProcesses measures memory, processor time and processes of a job, by the
 // /proc it sees itself: of its own processes, all of them, and no others.
-func (h *Hold) watchProcesses(pid int, first bool) error {
-	at := "/proc/" + strconv.Itoa(pid) + "/root"
+func (h *Hold) watchProcesses(first int) error {
+	at := "/proc/" + strconv.Itoa(first) + "/root"
 	proc, err := os.OpenRoot(at + "/proc")
 	if err != nil {
 		return err
 	}
-	m := &processes{proc: proc, first: first}
+	m := &processes{proc: proc}
 	h.processes = m
 	if m.dir, err = proc.Open("."); err != nil {
 		return err
@@ -75,10 +75,9 @@ func (h *Hold) judgeProcesses(m *processes) {
 
 // processes measures the processes of a job.
 type processes struct {
-	proc  *os.Root
-	dir   *os.File // the same
-	tmp   *os.File
-	first bool // process 1 is not the job's
+	proc *os.Root
+	dir  *os.File // the same
+	tmp  *os.File
 }
 
 func (m *processes) close() {
@@ -152,7 +151,7 @@ func (m *processes) one(pid string) (usage, error) {
 	if err != nil {
 		return usage{}, err
 	}
-	if m.first && pid == "1" {
+	if pid == "1" {
 		return usage{cpu: s.children}, nil
 	}
 	statm, err := m.proc.ReadFile(pid + "/statm")
