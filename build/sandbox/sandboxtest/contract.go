@@ -60,7 +60,7 @@ dir /build/sub/dir
 stdin ""
 umask 022
 env [PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME=/build LC_ALL=C TZ=UTC SOURCE_DATE_EPOCH=0]
-files [0 1 2] true
+files []
 dev [fd full null random stderr stdin stdout urandom zero]
 tmp []
 root [bin build dev proc tmp]
@@ -203,9 +203,10 @@ const readOnly = "read-only file system"
 // refusals are what attacks end with that do not end with EPERM.
 var refusals = map[string]string{
 	"write-root": readOnly, "write-image": readOnly, "change-image": readOnly, "write-dev": readOnly, "write-sys": readOnly, "own-sys": readOnly,
-	"sysrq": "", "kcore": "", "keys": "masked",
+	"sysrq": "", "kcore": "", "keys": "masked", "interrupts": "masked",
 	"connect": "connection refused", "abstract": "connection refused", "outside": "network is unreachable",
 	"packet": "address family not supported", "vsock": "address family not supported",
+	"first-mem": "permission denied", "first-root": "permission denied", "first-exe": "permission denied", "first-open": "permission denied",
 	"see": "saw only its own", "kill": "no such process", "setuid": "",
 	"setuid-at2": "not implemented", "setuid-open2": "not implemented", "clone3": "not implemented", "memfd": "not implemented", "shm": "not implemented",
 	"up": "climbed nowhere",
@@ -278,7 +279,7 @@ func (c *contract) watch(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(j.Work, "sub"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-	}, "run", "link exit", ",", "/bin/script arg", ",", "../../bin/payload chain /bin/link say x", ",", "/bin/payload burst 3")
+	}, "run", "link exit", ",", "/bin/script arg", ",", "../../bin/payload chain /bin/link say x", ",", "/bin/payload burst 3", ",", "/bin/payload pause")
 	if went.err != nil {
 		t.Fatal(went)
 	}
@@ -291,7 +292,12 @@ func (c *contract) watch(t *testing.T) {
 		{Path: "/bin/link", Real: real, Dir: dir, Argv: []string{"/bin/link", "say", "x"}},
 		{Path: real, Real: real, Dir: dir, Argv: []string{"/bin/payload", "burst", "3"}},
 	}
-	want = slices.Concat(want, slices.Repeat([]sandbox.Exec{{Path: real, Real: real, Dir: dir, Argv: []string{"/bin/payload", "exit"}}}, 3))
+	again := func(n int, what string) {
+		want = append(want, slices.Repeat([]sandbox.Exec{{Path: real, Real: real, Dir: dir, Argv: []string{"/bin/payload", what}}}, n)...)
+	}
+	again(3, "exit")
+	again(1, "pause")
+	again(1, "sleep")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
