@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/build"
 )
 
 func xattrs(t testing.TB, root string) (found []string) {
@@ -86,6 +88,26 @@ func TestLayout(t *testing.T) {
 	}
 	if got := list(t, unpack(t, openCache(t, nil), from, images[0]).Dir); got != "f 644 f\n" {
 		t.Error(got)
+	}
+}
+
+// What our own capture packs is an image like any other.
+func TestPackedImage(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("of the machine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l, err := build.Pack(filepath.Join(t.TempDir(), "layout"), runtime.GOARCH, []string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, images, err := Layout(l.Dir)
+	if err != nil || len(images) != 1 {
+		t.Fatal(images, err)
+	}
+	r := unpack(t, openCache(t, nil), from, images[0])
+	if b, err := os.ReadFile(filepath.Join(r.Dir, file)); err != nil || string(b) != "of the machine" || r.Manifest != l.Digest {
+		t.Errorf("%q, %v, %s", b, err, r.Manifest)
 	}
 }
 

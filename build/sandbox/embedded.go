@@ -2,14 +2,8 @@ package sandbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
-	"runtime"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -44,176 +38,77 @@ func New(o *Options) *Embedded {
 
 // Run implements [Runner].
 func (e *Embedded) Run(ctx context.Context, j *Job) (*Result, error) {
-	h, err := NewHold(ctx, j)
-	if err != nil {
-		return nil, err
-	}
-	defer h.Close()
-	b := &box{Hold: h, root: os.Geteuid() == 0, user: e.o.User}
-	// The thread that starts the first process has to live as long as that: the
-	// kernel ends it with its parent thread, and tells a tracer's thread alone.
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for ever: the thread goes with the goroutine
-		done <- b.run()
-	}()
-	return h.Finish(<-done)
+	return Contain(ctx, j, &embedded{root: os.Geteuid() == 0, user: e.o.User})
 }
 
-// A box is one run of the embedded runner.
-type box struct {
-	*Hold
-	root bool
-	user int
-	wire *net.UnixConn
-
-	pidfd int  // of the first process
-	given bool // the source belongs to the job's user meanwhile
+// An embedded world is made of namespaces, by the first process in them.
+type embedded struct {
+	root  bool
+	user  int
+	first int
+	pidfd int
+	given string // the source, where it belongs to the job's user meanwhile
 }
 
-// end ends the first process, and so all others.
-func (b *box) end() { _ = unix.PidfdSendSignal(b.pidfd, unix.SIGKILL, nil, 0) }
-
-func (b *box) run() error {
-	far, err := b.connect()
-	if err != nil {
-		return err
-	}
-	defer b.wire.Close()
-	pid, err := b.start(far)
-	if err := errors.Join(err, far.Close()); err != nil {
-		return err
-	}
-	defer unix.Close(b.pidfd)
-	// From here on the process is waited for, whatever happens.
-	failure := b.Trace(pid, b.ours())
-	end := make(chan answer, 1)
-	go func() {
-		a, err := answer{}, failure
-		if err == nil {
-			a, err = b.talk(pid)
-		}
-		if err != nil {
-			a = answer{Failure: err.Error(), Unavailable: errors.Is(err, ErrUnavailable)}
-			b.end()
-		}
-		end <- a
-	}()
-	err = b.Wait(pid, b.end)
-	said := <-end // what is gone has said its last word
-	if err := errors.Join(err, b.takeBack()); err != nil {
-		return err
-	}
-	return b.judge(said)
-}
-
-// ours returns what tells this program, which is the first process and then what
-// becomes the command, from all others.
-func (b *box) ours() func(pid int) bool {
-	self, err := os.Stat("/proc/self/exe")
-	return func(pid int) bool {
-		info, err2 := os.Stat("/proc/" + strconv.Itoa(pid) + "/exe")
-		return err == nil && err2 == nil && os.SameFile(self, info)
-	}
-}
-
-func (b *box) connect() (far *os.File, err error) {
-	b.wire, far, err = socketpair()
-	return far, err
-}
-
-// start starts the first process in namespaces of its own.
-func (b *box) start(far *os.File) (pid int, err error) {
+// Start implements [World].
+func (w *embedded) Start(h *Hold, wire *os.File) (child int, err error) {
 	uid, gid := os.Getuid(), os.Getgid()
-	if b.root {
-		uid, gid = b.user, b.user
+	if w.root {
+		uid, gid = w.user, w.user
 	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return 0, err
 	}
 	defer null.Close()
-	stdout, stderr := b.Outputs()
-	pid, err = syscall.ForkExec("/proc/self/exe", []string{firstName}, &syscall.ProcAttr{
+	w.pidfd = -1
+	stdout, stderr := h.Outputs()
+	w.first, err = syscall.ForkExec("/proc/self/exe", []string{First}, &syscall.ProcAttr{
 		Env:   []string{},
-		Files: []uintptr{null.Fd(), stdout.Fd(), stderr.Fd(), far.Fd()},
+		Files: []uintptr{null.Fd(), stdout.Fd(), stderr.Fd(), wire.Fd()},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP,
 			UidMappings: []syscall.SysProcIDMap{{HostID: uid, Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{HostID: gid, Size: 1}},
 			// Groups of the caller can be given up by root alone.
-			GidMappingsEnableSetgroups: b.root,
-			Credential:                 &syscall.Credential{NoSetGroups: !b.root},
+			GidMappingsEnableSetgroups: w.root,
+			Credential:                 &syscall.Credential{NoSetGroups: !w.root},
 			Setsid:                     true,
 			Pdeathsig:                  unix.SIGKILL,
-			PidFD:                      &b.pidfd,
+			PidFD:                      &w.pidfd,
 		},
 	})
 	if err != nil {
 		return 0, fmt.Errorf("%w: starting a process in namespaces of its own: %w", ErrUnavailable, err)
 	}
-	return pid, nil
+	return w.first, nil
 }
 
-// talk tells the first process what to do and returns what it says at the end.
-func (b *box) talk(pid int) (answer, error) {
-	o, err := b.order()
-	if err != nil {
-		return answer{}, err
+// order implements maker.
+func (w *embedded) order(h *Hold, o *order) (err error) {
+	if !w.root {
+		o.Root, o.Work = h.rootDir, h.workDir
 	}
-	if err := send(b.wire, o); err != nil {
-		return answer{}, err
-	}
-	if b.root {
-		if err := b.sendTrees(pid); err != nil {
-			return answer{}, err
-		}
-	}
-	a, err := b.hear()
-	if err != nil || !a.Ready {
-		return a, err
-	}
-	if err := b.Inside(pid, true); err != nil {
-		return a, err
-	}
-	if err := send(b.wire, true); err != nil {
-		return a, err
-	}
-	return b.hear()
+	o.Place, err = placeOfRoot()
+	return err
 }
 
-var errGone = errors.New("the sandbox ended without a word")
+// Began implements [World].
+func (w *embedded) Began(int) error { return nil }
 
-func (b *box) hear() (a answer, err error) {
-	if err := receive(b.wire, &a); errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
-		return a, errGone
-	} else if err != nil {
-		return a, err
-	}
-	return a, nil
-}
+// End implements [World]: the kernel ends all with the first.
+func (w *embedded) End() { _ = unix.PidfdSendSignal(w.pidfd, unix.SIGKILL, nil, 0) }
 
-func (b *box) order() (*order, error) {
-	place, err := placeOfRoot()
-	if err != nil {
-		return nil, err
+// Close implements [World].
+func (w *embedded) Close() error {
+	if w.pidfd >= 0 {
+		unix.Close(w.pidfd)
 	}
-	o := &order{Place: place, Dir: b.dir, Command: b.job.Command, Env: b.job.Env, Memory: b.limits.Memory, Rlimits: b.rlimits()}
-	if !b.root {
-		o.Root, o.Work = b.rootDir, b.workDir
+	if w.given == "" {
+		return nil
 	}
-	return o, nil
-}
-
-// judge turns what the first process said at the end into an error.
-func (b *box) judge(a answer) error {
-	switch {
-	case a.Unavailable:
-		return fmt.Errorf("%w%s", ErrUnavailable, strings.TrimPrefix(a.Failure, ErrUnavailable.Error()))
-	case a.Failure != "":
-		return errors.New(a.Failure)
-	case a.Signal != 0 || a.Code != 0:
-		return &ExitError{Command: b.job.Command, Code: a.Code, Signal: syscall.Signal(a.Signal)}
+	if err := ChangeOwner(w.given, w.user, 0); err != nil {
+		return fmt.Errorf("taking back what the job left: %w", err)
 	}
 	return nil
 }

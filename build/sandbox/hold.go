@@ -18,9 +18,7 @@ import (
 )
 
 // A Hold is what holds one job to its limits, from outside, whichever runner
-// runs it. A runner makes one, starts its process with [Hold.Outputs], says
-// with [Hold.Inside] when there is something to measure, stands in [Hold.Wait]
-// until it ends, and returns [Hold.Finish].
+// runs it.
 type Hold struct {
 	job     *Job
 	limits  Limits
@@ -44,8 +42,8 @@ type Hold struct {
 	own                  func(pid int) bool // what a process runs is the runner's; nil if nothing is traced
 }
 
-// NewHold checks a job and starts its clock.
-func NewHold(ctx context.Context, j *Job) (*Hold, error) {
+// newHold checks a job and starts its clock.
+func newHold(ctx context.Context, j *Job) (*Hold, error) {
 	h := &Hold{job: j, began: time.Now(), over: make(chan struct{})}
 	if err := h.check(); err != nil {
 		return nil, fmt.Errorf("job for the sandbox: %w", err)
@@ -125,11 +123,14 @@ func within(dir, name string) bool {
 // Outputs are what the runner's process has as stdout and stderr.
 func (h *Hold) Outputs() (stdout, stderr *os.File) { return h.writers[0], h.writers[1] }
 
+// Root is where the builder image really is.
+func (h *Hold) Root() string { return h.rootDir }
+
+// Work is where the source really is.
+func (h *Hold) Work() string { return h.workDir }
+
 // Limits are the job's, with the defaults filled in.
 func (h *Hold) Limits() Limits { return h.limits }
-
-// Stop ends the job: [Hold.Finish] returns cause.
-func (h *Hold) Stop(cause error) { h.cancel(cause) }
 
 // copy passes on what the job says, up to its limit. Past it, or when w fails,
 // what comes is dropped until the job is ended.
@@ -160,11 +161,11 @@ func (h *Hold) closeOutputs() {
 	}
 }
 
-// Inside is told when the job is about to begin in the process pid: it measures
-// from here on. first says that this process is the sandbox's own, not the job's.
-func (h *Hold) Inside(pid int, first bool) error {
+// inside is told when the job is about to begin, by the first process: it
+// measures from here on.
+func (h *Hold) inside(first int) error {
 	h.started = true
-	if err := h.watchProcesses(pid, first); err != nil {
+	if err := h.watchProcesses(first); err != nil {
 		return fmt.Errorf("watching the job: %w", err)
 	}
 	if err := h.watchDisk(); err != nil {
@@ -173,22 +174,8 @@ func (h *Hold) Inside(pid int, first bool) error {
 	return nil
 }
 
-// Wait waits for a child process of this thread, and tells Job.Watch of the
-// programs it and its descendants run. When the job has to end, it calls end,
-// once, which has to end the process and all others of the job.
-func (h *Hold) Wait(pid int, end func()) error {
-	h.closeOutputs()
-	timer := time.AfterFunc(time.Until(h.began.Add(h.limits.Wall)), func() {
-		h.cancel(&LimitError{LimitWall, h.limits.Wall.String()})
-	})
-	defer timer.Stop()
-	stop := context.AfterFunc(h.ctx, end)
-	defer stop()
-	return h.wait(pid)
-}
-
-// Finish returns the result of a job whose process ended with err.
-func (h *Hold) Finish(err error) (*Result, error) {
+// finish returns the result of a job whose process ended with err.
+func (h *Hold) finish(err error) (*Result, error) {
 	h.closeOutputs()
 	h.copies.Wait()
 	close(h.over)
@@ -225,8 +212,8 @@ func (h *Hold) named(err error) error {
 	return err
 }
 
-// Close frees what the hold has.
-func (h *Hold) Close() {
+// close frees what the hold has.
+func (h *Hold) close() {
 	h.cancel(nil)
 	h.closeOutputs()
 	h.processes.close()

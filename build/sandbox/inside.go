@@ -19,7 +19,7 @@ import (
 // What a program that is started as one of these names does instead of its own
 // work.
 const (
-	firstName  = "patchfit-sandbox"      // the first process inside
+	First      = "patchfit-sandbox"      // the first process inside
 	launchName = "patchfit-sandbox-exec" // what becomes the command
 )
 
@@ -33,8 +33,8 @@ func Main() (code int, ours bool) {
 	if len(os.Args) == 0 {
 		return 0, false
 	}
-	switch os.Args[0] {
-	case firstName:
+	switch path.Base(os.Args[0]) {
+	case First:
 		return first(), true
 	case launchName:
 		return launch(), true
@@ -69,8 +69,10 @@ func serve(wire *net.UnixConn) (answer, error) {
 	if err := receive(wire, &o); err != nil {
 		return answer{}, err
 	}
-	if err := makeWorld(wire, &o); err != nil {
-		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	if !o.Made {
+		if err := makeWorld(wire, &o); err != nil {
+			return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
 	}
 	program, err := find(o.Command[0], o.Dir, o.Env)
 	if err != nil {
@@ -132,8 +134,9 @@ func reap(pid int) (unix.WaitStatus, error) {
 
 // A launched command is told its limits and its program; the rest is argv.
 type launching struct {
-	Program string
-	Rlimits []rlimit
+	Program  string
+	Rlimits  []rlimit
+	Confined bool // there are no rights to give up any more
 }
 
 type rlimit struct {
@@ -144,7 +147,7 @@ type rlimit struct {
 // start starts this program once more, to become the command. It returns when
 // the command runs.
 func start(program string, o *order) (pid int, err error) {
-	how, err := json.Marshal(launching{program, o.Rlimits})
+	how, err := json.Marshal(launching{program, o.Rlimits, o.Made})
 	if err != nil {
 		return 0, err
 	}
@@ -200,8 +203,10 @@ func become() error {
 			return err
 		}
 	}
-	if err := confine(); err != nil {
-		return err
+	if !how.Confined {
+		if err := confine(); err != nil {
+			return err
+		}
 	}
 	return syscall.Exec(how.Program, os.Args[2:], os.Environ())
 }

@@ -7,29 +7,12 @@ import (
 	"net"
 	"os"
 	"path"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// own are the entries of the root inside that are never the image's.
-var own = []string{"proc", "dev", "tmp", "build", imageDir}
-
-const (
-	imageDir   = ".image" // where the image is while the root is put together
-	maxEntries = 256      // of the image's root
-)
-
-// devices are the only ones inside.
-var devices = []string{"null", "zero", "full", "random", "urandom"}
-
-// Of /proc, what tells of the machine or changes it is not there, or cannot be
-// written. Runners agree on it.
-var (
-	maskedProc   = []string{"acpi", "asound", "interrupts", "kcore", "keys", "key-users", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "sched_debug", "scsi", "slabinfo", "sysrq-trigger", "timer_list", "timer_stats", "vmallocinfo"}
-	readOnlyProc = []string{"bus", "fs", "irq", "sys"}
-)
+const imageDir = ".image" // where the image is while the root is put together
 
 // makeWorld makes the file system, the name and the network inside.
 func makeWorld(wire *net.UnixConn, o *order) error {
@@ -146,19 +129,23 @@ func image(root int) error {
 	if err := place(root, imageDir, 0); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(imageDir)
+	entries, err := Entries(imageDir)
 	if err != nil {
-		return fmt.Errorf("reading the builder image: %w", err)
-	}
-	if len(entries) > maxEntries {
-		return fmt.Errorf("the builder image has %d entries in its root, more than %d", len(entries), maxEntries)
+		return err
 	}
 	for _, e := range entries {
-		if slices.Contains(own, e.Name()) {
+		if err := e.Place("."); err != nil {
+			return err
+		}
+		if !e.Mounted() {
 			continue
 		}
-		if err := entry(e); err != nil {
-			return fmt.Errorf("/%s of the builder image: %w", e.Name(), err)
+		tree, err := clone(path.Join(imageDir, e.Name()))
+		if err != nil {
+			return err
+		}
+		if err := attach(tree, e.Name()); err != nil {
+			return err
 		}
 	}
 	if err := unix.Unmount(imageDir, unix.MNT_DETACH); err != nil {
@@ -167,39 +154,12 @@ func image(root int) error {
 	return os.Remove(imageDir)
 }
 
-func entry(e fs.DirEntry) error {
-	from := path.Join(imageDir, e.Name())
-	switch {
-	case e.Type() == fs.ModeSymlink:
-		target, err := os.Readlink(from)
-		if err != nil {
-			return err
-		}
-		return os.Symlink(target, e.Name())
-	case e.IsDir():
-		if err := os.Mkdir(e.Name(), 0o755); err != nil {
-			return err
-		}
-	case e.Type().IsRegular():
-		if err := os.WriteFile(e.Name(), nil, 0o644); err != nil {
-			return err
-		}
-	default:
-		return nil
-	}
-	tree, err := clone(from)
-	if err != nil {
-		return err
-	}
-	return attach(tree, e.Name())
-}
-
 // makeDev makes /dev: five devices of the machine's, and the usual links.
 func makeDev() error {
 	if err := mountTmpfs("dev", "mode=0755,size=64k,nr_inodes=64"); err != nil {
 		return err
 	}
-	for _, name := range devices {
+	for _, name := range Devices() {
 		to := path.Join("dev", name)
 		if err := os.WriteFile(to, nil, 0o644); err != nil {
 			return err
@@ -212,7 +172,7 @@ func makeDev() error {
 			return err
 		}
 	}
-	for name, target := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
+	for name, target := range DeviceLinks() {
 		if err := os.Symlink(target, path.Join("dev", name)); err != nil {
 			return err
 		}
@@ -232,12 +192,13 @@ func makeProc() error {
 	if err := unix.Mount("proc", "proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mounting /proc (in a container it has to be unmasked): %w", err)
 	}
-	for _, name := range readOnlyProc {
+	masked, readOnly := ProcPaths()
+	for _, name := range readOnly {
 		if err := cover(path.Join("proc", name), path.Join("proc", name)); err != nil {
 			return err
 		}
 	}
-	for _, name := range maskedProc {
+	for _, name := range masked {
 		at := path.Join("proc", name)
 		info, err := os.Stat(at)
 		if err != nil {

@@ -11,10 +11,12 @@
 // null, zero, full, random and urandom, and no right over any of it. What a
 // build may use up is in [Limits]; a limit that was hit is a [LimitError].
 //
-//	sandbox.go    the contract
-//	limits.go     how much a build may use
-//	embedded.go   the runner; hold.go: what every runner holds a job to
-//	inside.go     the first process inside; mounts.go, confine.go, filter*.go
+//	sandbox.go   the contract
+//	limits.go    how much a build may use
+//	world.go     what is inside, and filter.go what may not be asked of the kernel
+//	contain.go   a job from outside: hold.go, meters.go, disk.go, trace.go
+//	inside.go    a job from inside: the first process, confine.go
+//	embedded.go  the runner; mounts.go and trees.go make its world
 package sandbox
 
 import (

@@ -2,9 +2,11 @@ package sandbox_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/patchfit/patchfit/build/sandbox"
 	"github.com/patchfit/patchfit/build/sandbox/sandboxtest"
@@ -95,4 +97,48 @@ func TestOpenOutput(t *testing.T) {
 			f.Close()
 		}
 	}
+}
+
+// A caller that is killed, with no time to tidy up, leaves nothing running.
+func TestCallerKilled(t *testing.T) {
+	const known = "PATCHFIT_TEST_CALLER"
+	if work := os.Getenv(known); work != "" { // the caller, until it is killed
+		_, err := sandbox.New(nil).Run(t.Context(), &sandbox.Job{Root: filepath.Join(work, "image"), Work: filepath.Join(work, "work"), Command: []string{"payload", "beat"}, Env: sandbox.Environ(0)})
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	sandboxtest.AddPayload(t, filepath.Join(dir, "image"))
+	if err := os.Mkdir(filepath.Join(dir, "work"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestCallerKilled$")
+	cmd.Env = append(os.Environ(), known+"="+dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	beat := func() string {
+		b, _ := os.ReadFile(filepath.Join(dir, "work/beat"))
+		return string(b)
+	}
+	until(t, "the job begins", func() bool { return beat() != "" })
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	until(t, "the job ends", func() bool {
+		before := beat()
+		time.Sleep(50 * time.Millisecond)
+		return before == beat()
+	})
+}
+
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for range 1000 {
+		if done() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("not in time: %s", what)
 }

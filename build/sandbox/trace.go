@@ -19,10 +19,10 @@ import (
 // traced too, and a program that was just loaded. System calls do not.
 const traceOptions = unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_EXITKILL
 
-// Trace begins to trace a process and what it will start, where Job.Watch asks
-// for it. The thread that calls it is the one that calls [Hold.Wait]. own says of
-// a process that what it runs is the runner's, not the job's.
-func (h *Hold) Trace(pid int, own func(pid int) bool) error {
+// trace begins to trace a process and what it will start, where Job.Watch asks
+// for it. The thread that calls it is the one that waits. own says of a process
+// that what it runs is the runner's, not the job's.
+func (h *Hold) trace(pid int, own func(pid int) bool) error {
 	if h.job.Watch == nil {
 		return nil
 	}

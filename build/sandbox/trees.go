@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,42 +13,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendTrees hands the image and the source to a first process that could not
-// open them: they are root's, and that process is not.
-func (b *box) sendTrees(pid int) error {
-	users, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/user")
+// trees implements maker: root hands the image and the source to a first process
+// that could not open them, as they are root's and that process is not.
+func (w *embedded) trees(h *Hold, wire *net.UnixConn) error {
+	if !w.root {
+		return nil
+	}
+	users, err := os.Open("/proc/" + strconv.Itoa(w.first) + "/ns/user")
 	if err != nil {
 		return err
 	}
 	defer users.Close()
-	root, _, err := mappedTree(b.rootDir, users, rootAttributes)
+	root, _, err := mappedTree(h.rootDir, users, rootAttributes)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(root)
-	work, mapped, err := mappedTree(b.workDir, users, workAttributes)
+	work, mapped, err := mappedTree(h.workDir, users, workAttributes)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(work)
 	if !mapped {
-		if err := changeOwner(b.workDir, 0, b.user); err != nil {
+		w.given = h.workDir
+		if err := ChangeOwner(h.workDir, 0, w.user); err != nil {
 			return fmt.Errorf("giving the source to the job's user: %w", err)
 		}
-		b.given = true
 	}
-	return sendTrees(b.wire, root, work)
-}
-
-// takeBack makes what the job left root's, where the job's user had to own it.
-func (b *box) takeBack() error {
-	if !b.given {
-		return nil
-	}
-	if err := changeOwner(b.workDir, b.user, 0); err != nil {
-		return fmt.Errorf("taking back what the job left: %w", err)
-	}
-	return nil
+	return sendTrees(wire, root, work)
 }
 
 // mappedTree returns a tree in which what belongs to root belongs to the job's
@@ -64,9 +57,9 @@ func mappedTree(dir string, users *os.File, set uint64) (tree int, mapped bool, 
 	return tree, err == nil, nil
 }
 
-// changeOwner gives all of a tree that belongs to one user to another. Nobody
+// ChangeOwner gives all of a tree that belongs to one user to another. Nobody
 // else is at the tree meanwhile.
-func changeOwner(dir string, from, to int) error {
+func ChangeOwner(dir string, from, to int) error {
 	return filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 // An order is what the first process inside is told.
 type order struct {
+	Made       bool   // the world is there
 	Root, Work string // where the caller's trees are; "" if they come as file descriptors
 	Place      string // a directory to mount the new root over
 	Dir        string
@@ -69,6 +71,10 @@ func socketpair() (near *net.UnixConn, far *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, err
+	}
+	// What comes says from which process.
+	if err := unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+		return nil, nil, errors.Join(err, unix.Close(fds[0]), unix.Close(fds[1]))
 	}
 	far = os.NewFile(uintptr(fds[1]), "sandbox")
 	near, err = unixConn(os.NewFile(uintptr(fds[0]), "sandbox"))

@@ -24,7 +24,7 @@ type goal struct {
 // come in the form of a package's benchmarks.
 const peers = "test/peers"
 
-var goals = slices.Concat(spine, front(), evidence)
+var goals = slices.Concat(spine, front(), evidence, build)
 
 var spine = []goal{
 	{area: "spine", name: "decide-allow-ns", pkg: "./policy", benchmark: "BenchmarkDecide/allow", unit: "cpu-ns/op", limit: 1000},
@@ -52,6 +52,17 @@ var evidence = []goal{
 	{area: "evidence", name: "monitor-1m-entries-s", pkg: "./ledger/monitor", benchmark: "BenchmarkMonitorMillion/entries", unit: "s", stated: true},
 	{area: "evidence", name: "monitor-1m-keys-s", pkg: "./ledger/monitor", benchmark: "BenchmarkMonitorMillion/keys", unit: "s", stated: true},
 	{area: "evidence", name: "monitor-1m-keys-heap-mb", pkg: "./ledger/monitor", benchmark: "BenchmarkMonitorMillion/keys", unit: "heap-MB", stated: true},
+}
+
+// build are the goals of contained builds.
+var build = []goal{
+	{area: "build", name: "sandboxed-vs-outside-cpu", pkg: "./build/sandbox", benchmark: "BenchmarkBuild/plain", unit: "cpu-ratio", limit: 1.05},
+	{area: "build", name: "sandboxed-vs-outside-wall", pkg: "./build/sandbox", benchmark: "BenchmarkBuild/plain", unit: "ratio", limit: 1.05},
+	{area: "build", name: "sandboxed-watched-vs-outside-cpu", pkg: "./build/sandbox", benchmark: "BenchmarkBuild/watched", unit: "cpu-ratio", limit: 1.05},
+	{area: "build", name: "sandboxed-watched-vs-outside-wall", pkg: "./build/sandbox", benchmark: "BenchmarkBuild/watched", unit: "ratio", limit: 1.05},
+	{area: "build", name: "sandbox-start-p50-ms", pkg: "./build/sandbox", benchmark: "BenchmarkStart", unit: "p50-ms", limit: 300},
+	{area: "build", name: "unpack-warm-ms", pkg: "./build/rootfs", benchmark: "BenchmarkUnpack/warm", unit: "ms", limit: 100},
+	{area: "build", name: "unpack-cold-us-a-file", pkg: "./build/rootfs", benchmark: "BenchmarkUnpack/cold", unit: "µs/file", stated: true},
 }
 
 const (

@@ -64,7 +64,7 @@ func TestPattern(t *testing.T) {
 
 func TestAreas(t *testing.T) {
 	all := len(chosen("all"))
-	for _, area := range []string{"spine", "front", "evidence"} {
+	for _, area := range []string{"spine", "front", "evidence", "build"} {
 		n := len(chosen(area))
 		if n == 0 {
 			t.Errorf("area %s has no goal", area)

@@ -30,6 +30,7 @@ var attacks = map[string]func(args []string) error{
 	"sysrq":        func([]string) error { return gone("/proc/sysrq-trigger") },
 	"kcore":        func([]string) error { return gone("/proc/kcore") },
 	"keys":         func([]string) error { return gone("/proc/keys") },
+	"interrupts":   func([]string) error { return gone("/proc/interrupts") },
 
 	"connect":  connect,
 	"abstract": func(args []string) error { return dial("unix", "@"+args[0]) },
@@ -38,12 +39,16 @@ var attacks = map[string]func(args []string) error{
 	"raw":      func([]string) error { return socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP) },
 	"vsock":    func([]string) error { return socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0) },
 
-	"see":     see,
-	"kill":    func(args []string) error { return kill(args[0]) },
-	"ptrace":  func([]string) error { return unix.PtraceAttach(os.Getppid()) },
-	"traceme": func([]string) error { return call(unix.SYS_PTRACE, unix.PTRACE_TRACEME) },
-	"readv":   func([]string) error { return call(unix.SYS_PROCESS_VM_READV, uintptr(os.Getpid())) },
-	"limits":  func([]string) error { return unix.Prlimit(os.Getppid(), unix.RLIMIT_NOFILE, nil, new(unix.Rlimit)) },
+	"first-mem":  func([]string) error { return touch("/proc/1/mem", os.O_RDWR) },
+	"first-root": func([]string) error { return touch("/proc/1/root/etc", os.O_RDONLY) },
+	"first-exe":  func([]string) error { return touch("/proc/1/exe", os.O_RDONLY) },
+	"first-open": func([]string) error { return touch("/proc/1/fd/1", os.O_RDWR) },
+	"see":        see,
+	"kill":       func(args []string) error { return kill(args[0]) },
+	"ptrace":     func([]string) error { return unix.PtraceAttach(os.Getppid()) },
+	"traceme":    func([]string) error { return call(unix.SYS_PTRACE, unix.PTRACE_TRACEME) },
+	"readv":      func([]string) error { return call(unix.SYS_PROCESS_VM_READV, uintptr(os.Getpid())) },
+	"limits":     func([]string) error { return unix.Prlimit(os.Getppid(), unix.RLIMIT_NOFILE, nil, new(unix.Rlimit)) },
 	"more-files": func([]string) error {
 		return unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1 << 20, Max: 1 << 20})
 	},
@@ -118,6 +123,14 @@ func gone(name string) error {
 	b, err := os.ReadFile(name)
 	if err == nil && len(b) == 0 {
 		err = errors.New("masked")
+	}
+	return err
+}
+
+func touch(name string, flags int) error {
+	f, err := os.OpenFile(name, flags, 0)
+	if err == nil {
+		f.Close()
 	}
 	return err
 }

@@ -62,6 +62,7 @@ var duties = map[string]func(args []string) error{
 		}
 		return err
 	},
+	"pause":  pause,
 	"sleep":  sleep,
 	"daemon": daemon,
 	"beat":   beat,
@@ -99,6 +100,27 @@ func exitWith(code string) error {
 	return err
 }
 
+// pause stops a child and lets it go on, which a tracer must not get in the way of.
+func pause([]string) error {
+	cmd := exec.Command("/bin/payload", "sleep")
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		return fmt.Errorf("it did not stop: %v, %w", status, err)
+	}
+	time.Sleep(20 * time.Millisecond)
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
+	if err != nil || !strings.Contains(strings.ToUpper(string(stat)), ") T ") {
+		return fmt.Errorf("it does not stay stopped: %s, %w", stat, err)
+	}
+	return errors.Join(cmd.Process.Signal(syscall.SIGCONT), cmd.Process.Kill())
+}
+
 func busy(d time.Duration) error {
 	for began := time.Now(); time.Since(began) < d; {
 	}
@@ -115,8 +137,8 @@ func world([]string) error {
 	mask := syscall.Umask(0)
 	fmt.Printf("uid %d gid %d groups %v\nhost %s\ndir %s\nstdin %q\numask %#o\n", os.Getuid(), os.Getgid(), groups(), host, dir, in, mask)
 	fmt.Println("env", os.Environ())
-	fds, err4 := names("/proc/self/fd")
-	fmt.Println("files", fds[:min(3, len(fds))], len(fds) <= 8) // Go opens some of its own
+	open, err4 := openFiles()
+	fmt.Println("files", open)
 	dev, err5 := names("/dev")
 	fmt.Println("dev", dev)
 	tmp, err6 := names("/tmp")
@@ -126,6 +148,19 @@ func world([]string) error {
 	sid, err8 := syscall.Getpgid(0)
 	fmt.Println("leads its group", sid == os.Getpid())
 	return errors.Join(err, err2, err3, err4, err5, err6, err7, err8)
+}
+
+// openFiles are the files this process was given besides its streams, and not
+// made by Go's own doing.
+func openFiles() (given []string, err error) {
+	fds, err := names("/proc/self/fd")
+	for _, fd := range fds {
+		target, err := os.Readlink("/proc/self/fd/" + fd)
+		if err == nil && fd > "2" && !strings.HasPrefix(target, "anon_inode:") && !strings.HasPrefix(target, "/proc/") {
+			given = append(given, target)
+		}
+	}
+	return given, err
 }
 
 func groups() []int {

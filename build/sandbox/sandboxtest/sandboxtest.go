@@ -8,6 +8,7 @@ package sandboxtest
 
 import (
 	"bytes"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -92,6 +93,12 @@ func Image(t testing.TB) string {
 // more ways to run it.
 func AddPayload(t testing.TB, root string) {
 	t.Helper()
+	if f, err := elf.Open("/proc/self/exe"); err == nil {
+		defer f.Close()
+		if f.Section(".interp") != nil { // it would need libraries that no image has
+			machinetest.LeaveOut(t, "the test's program is not static", "run the tests with CGO_ENABLED=0, as make test does")
+		}
+	}
 	bin := filepath.Join(root, "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		t.Fatal(err)
@@ -141,21 +148,16 @@ type ran struct {
 	out, errout string
 }
 
-// do runs the payload in an image of its own.
-func do(t *testing.T, r sandbox.Runner, change func(j *sandbox.Job), args ...string) ran {
+// do runs the payload.
+func (c *contract) do(t *testing.T, change func(j *sandbox.Job), args ...string) ran {
 	t.Helper()
-	j := &sandbox.Job{Root: Image(t), Work: t.TempDir(), Command: append([]string{program}, args...), Env: sandbox.Environ(0)}
+	j := &sandbox.Job{Root: c.image, Work: t.TempDir(), Command: append([]string{program}, args...), Env: sandbox.Environ(0)}
 	if change != nil {
 		change(j)
 	}
-	return run(t, r, j)
-}
-
-func run(t *testing.T, r sandbox.Runner, j *sandbox.Job) ran {
-	t.Helper()
 	var out, errout strings.Builder
 	j.Stdout, j.Stderr = &out, &errout
-	result, err := r.Run(t.Context(), j)
+	result, err := c.runner.Run(t.Context(), j)
 	if errors.Is(err, sandbox.ErrUnavailable) {
 		t.Fatalf("%v\n%s%s", err, &out, &errout)
 	}
