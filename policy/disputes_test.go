@@ -62,6 +62,7 @@ func TestDisputes(t *testing.T) {
 			x.later(3*time.Hour, func() { x.finds(attest.Differs, "south") })
 		}, 3*time.Hour + policy.Pause},
 		"a second rebuilder agrees":         {func(x *bench) { dissent(x); x.finds(attest.Differs, "west") }, forever},
+		"a second one without its output":   {func(x *bench) { dissent(x); x.outputless("west") }, policy.Pause},
 		"a second one got something else":   {func(x *bench) { dissent(x); x.gets("west", "a") }, policy.Pause},
 		"and got it twice":                  {func(x *bench) { dissent(x); x.gets("west", "a"); x.gets("west", "a") }, forever},
 		"a second one in other environment": {func(x *bench) { dissent(x); x.otherEnvironment("west") }, policy.Pause},

@@ -267,6 +267,46 @@ func (x *bench) dismiss(who string) {
 	x.reload(x.t)
 }
 
+// Rebuilds are counted anew where the artifact is another than was gathered: of
+// that one nobody said anything.
+func TestQuorumIsOfTheArtifact(t *testing.T) {
+	for name, change := range map[string]func(f *policy.Facts){
+		"another manifest": func(f *policy.Facts) { f.Patch.Artifact.Manifest = attest.DigestOf(nil) },
+		"another file":     func(f *policy.Facts) { f.Patch.Artifact.File = attest.DigestOf(nil) },
+		"no file":          func(f *policy.Facts) { f.Patch.Artifact.File = "" },
+	} {
+		x := newBench(t, nil, wanted(1))
+		x.finds(attest.Reproduced, "north")
+		f := x.facts(t, x.w, x.w)
+		if d := policy.Decide(f); !d.Allow {
+			t.Fatal(d.Reasons)
+		}
+		change(f)
+		if !denies(policy.Decide(f), "rebuild-quorum") {
+			t.Errorf("%s: rebuilds of another artifact count", name)
+		}
+	}
+}
+
+func denies(d policy.Decision, rule string) bool {
+	return slices.ContainsFunc(d.Reasons, func(r policy.Finding) bool { return r.Rule == rule })
+}
+
+// Whoever signed what the decision stands on does not count, whether or not they
+// had the role for it.
+func TestSignersOfTheArtifactDoNotCount(t *testing.T) {
+	x := newBench(t, nil, wanted(1))
+	x.pool = new(policy.Pool)
+	x.publish(t, x.w, "patch provenance")
+	provenance := x.w.Said()[1]
+	provenance.Role = "north"
+	x.admit(t, x.Say(provenance), provenance.About)
+	x.finds(attest.Reproduced, "north")
+	if d := x.answer(time.Hour); !denies(d, "signers-trusted") || !denies(d, "rebuild-quorum") {
+		t.Errorf("%+v", d)
+	}
+}
+
 // TestQuorumOfEither: base and patch are asked for by themselves.
 func TestQuorumOfEither(t *testing.T) {
 	for _, tt := range []struct {

@@ -123,5 +123,8 @@ func TestRebuildEffect(t *testing.T) {
 		if !ok || f.Patch.Dispute() == nil || !f.Patch.Dispute().Until.Equal(want) {
 			t.Errorf("%s: %t, %+v, want until %s", name, ok, f.Patch.Dispute(), want)
 		}
+		if all := s.Disputed(); len(all) != 1 || all[0].Artifact != w.PatchManifest || all[0].Repository != repo || all[0].Dispute.Asked {
+			t.Errorf("%s: in dispute are %+v", name, all)
+		}
 	}
 }

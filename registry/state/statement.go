@@ -133,6 +133,9 @@ func (repo *repository) carry(referrer, bundle attest.Digest) {
 func (repo *repository) add(st *statement) {
 	repo.statements = append(repo.statements, st)
 	repo.admitted[st.Bundle] = true
+	if st.Type == attest.TypeRebuild || st.Type == attest.TypeAdjudication {
+		repo.rebuilt[st.Subject] = true
+	}
 	repo.offer(st)
 }
 
@@ -305,5 +308,12 @@ func (s *State) Statement(bundle attest.Digest) (index.Statement, error) {
 		out.BuilderID = p.RunDetails.Builder.ID
 	}
 	out.Channel = verify.As[attest.Channel](e)
+	if b := verify.As[attest.Base](e); b != nil {
+		out.Environment = b.Environment
+	}
+	if p := verify.As[attest.LivePatch](e); p != nil {
+		out.Environment = p.Environment
+	}
+	out.Rebuild, out.Adjudication = verify.As[attest.Rebuild](e), verify.As[attest.Adjudication](e)
 	return out, nil
 }
