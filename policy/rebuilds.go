@@ -30,12 +30,12 @@ type rebuilt struct {
 	kind                  string // artifactType
 	manifest, file        attest.Digest
 	environment, unsigned attest.Digest // unsigned: of a patch
-	by                    [2]attest.Digest
+	by                    [3]attest.Digest
 }
 
 // rebuilt returns what rebuilds of the base are held against.
 func (b *Base) rebuilt() rebuilt {
-	r := rebuilt{kind: attest.ArtifactBase, manifest: b.Artifact.Manifest, file: b.Artifact.File, by: [2]attest.Digest{b.Statement.Signer(), b.Provenance.Signer()}}
+	r := rebuilt{kind: attest.ArtifactBase, manifest: b.Artifact.Manifest, file: b.Artifact.File, by: [3]attest.Digest{b.Statement.Signer(), b.Provenance.Signer(), b.Import.Signer()}}
 	if s := verify.As[attest.Base](b.Statement); s != nil {
 		r.environment = s.Environment
 	}
@@ -44,7 +44,7 @@ func (b *Base) rebuilt() rebuilt {
 
 // rebuilt returns the same of a patch.
 func (p *Patch) rebuilt() rebuilt {
-	r := rebuilt{kind: attest.ArtifactPatch, manifest: p.Artifact.Manifest, file: p.Artifact.File, by: [2]attest.Digest{p.Statement.Signer(), p.Provenance.Signer()}}
+	r := rebuilt{kind: attest.ArtifactPatch, manifest: p.Artifact.Manifest, file: p.Artifact.File, by: [3]attest.Digest{p.Statement.Signer(), p.Provenance.Signer(), p.Import.Signer()}}
 	if s := verify.As[attest.LivePatch](p.Statement); s != nil {
 		r.environment, r.unsigned = s.Environment, s.Unsigned
 	}
