@@ -11,8 +11,8 @@ type Assurance struct {
 	Base string `json:"base"` // of the base the host runs
 }
 
-// The levels a decision can find. Levels above them can be asked for; nothing
-// reaches them yet.
+// The levels a decision can find. Of the host, levels above can be asked for;
+// nothing reaches them yet.
 const (
 	HostSigned     = "signed"     // by the host's enrolled key
 	BaseObserved   = "observed"   // only hosts have seen it
