@@ -195,7 +195,7 @@ func (g *gathering) partial(r rebuilt, who *principal) string {
 	}
 	for id, other := range g.trust.who {
 		own := slices.Contains(r.by[:], id) || other.roles[publishing(r.kind)]
-		if own && (other == who || other.Operator != "" && other.Operator == who.Operator) {
+		if own && other.Operator != "" && other.Operator == who.Operator {
 			return "of the publisher's own"
 		}
 	}
