@@ -138,6 +138,8 @@ func goodStatements(t testing.TB) []said {
 		{"import-patch", attest.TypeImport, []attest.Subject{s("lib/demo", digest("patch manifest")), s("fix.ko", patchFile.Digest)}, goodImportedPatch()},
 		{"equivalence", attest.TypeEquivalence, []attest.Subject{s("lib/demo", digest("base manifest")), s("libdemo.so.1", baseFile.Digest)}, goodEquivalence()},
 		{"equivalence-unobserved", attest.TypeEquivalence, []attest.Subject{s("lib/demo", digest("base manifest")), s("vmlinuz", baseFile.Digest)}, goodReconstruction()},
+		{"rebuild", attest.TypeRebuild, []attest.Subject{s("lib/demo", digest("patch manifest")), s("fix.so", patchFile.Digest)}, goodRebuild()},
+		{"adjudication", attest.TypeAdjudication, []attest.Subject{s("lib/demo", digest("patch manifest")), s("fix.so", patchFile.Digest)}, goodAdjudication()},
 		{"provenance", attest.TypeProvenance, []attest.Subject{s("lib/demo", digest("base manifest")), s("libdemo.so.1", baseFile.Digest)}, goodProvenance()},
 		{"unknown", "https://example.com/other/v1", []attest.Subject{s("lib/demo", digest("base manifest"))}, attest.Unknown(`{"any":"thing"}`)},
 	}

@@ -15,6 +15,8 @@ const (
 	TypeChannel      = prefix + "channel/v1"
 	TypeImport       = prefix + "import/v1"
 	TypeEquivalence  = prefix + "environment-equivalence/v1"
+	TypeRebuild      = prefix + "rebuild/v1"
+	TypeAdjudication = prefix + "adjudication/v1"
 	TypeProvenance   = "https://slsa.dev/provenance/v1"  // SLSA v1.0, Provenance
 	BuildType        = prefix + "container-build/v1"     // our SLSA buildType
 	StatementType    = "https://in-toto.io/Statement/v1" // in-toto attestation spec v1, Statement

@@ -19,8 +19,8 @@ type Statement struct {
 	Subjects []Subject // at least one; what it is about first, then that thing's one file
 	Type     string    // predicate type
 	// Predicate is a *Environment, *Base, *LivePatch, *HostRecord, *Revocation,
-	// *Channel, *Import, *Equivalence or *Provenance by Type, or an Unknown where
-	// Type is none of ours.
+	// *Channel, *Import, *Equivalence, *Rebuild, *Adjudication or *Provenance by
+	// Type, or an Unknown where Type is none of ours.
 	Predicate any
 }
 
@@ -177,6 +177,10 @@ func newPredicate(typ string) predicate {
 		return new(Import)
 	case TypeEquivalence:
 		return new(Equivalence)
+	case TypeRebuild:
+		return new(Rebuild)
+	case TypeAdjudication:
+		return new(Adjudication)
 	case TypeProvenance:
 		return new(Provenance)
 	}
@@ -198,6 +202,10 @@ func (s *Statement) Product() string {
 	case *Import:
 		return p.Product
 	case *Equivalence:
+		return p.Product
+	case *Rebuild:
+		return p.Product
+	case *Adjudication:
 		return p.Product
 	case *Provenance:
 		return p.BuildDefinition.ExternalParameters.Product

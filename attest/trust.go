@@ -56,6 +56,8 @@ type Signer struct {
 	Name       string           `json:"name"`
 	Keys       []SignerKey      `json:"keys"`
 	Identities []SignerIdentity `json:"identities,omitzero"`
+	// Independence tells it from others, where rebuilds are counted.
+	Independence Independence `json:"independence,omitzero"`
 }
 
 // A SignerKey counts for statements whose timestamp lies in [ValidFrom, ValidUntil).
@@ -83,12 +85,14 @@ type Role string
 
 // The roles of signers in a product.
 const (
-	RoleBuilder    Role = "builder"    // provenance of builder images
-	RoleBase       Role = "base"       // the base authority: environment/v1, base/v1 and provenance of bases
-	RolePatch      Role = "patch"      // livepatch/v1 and provenance of patches
-	RoleRevocation Role = "revocation" // revocation/v1
-	RoleChannel    Role = "channel"    // channel/v1
-	RoleImport     Role = "import"     // import/v1
+	RoleImport      Role = "import"      // import/v1
+	RoleBuilder     Role = "builder"     // provenance of builder images
+	RoleBase        Role = "base"        // the base authority: environment/v1, base/v1 and provenance of bases
+	RolePatch       Role = "patch"       // livepatch/v1 and provenance of patches
+	RoleRevocation  Role = "revocation"  // revocation/v1
+	RoleChannel     Role = "channel"     // channel/v1
+	RoleRebuilder   Role = "rebuilder"   // rebuild/v1
+	RoleAdjudicator Role = "adjudicator" // adjudication/v1
 )
 
 // A Product is one line of bases and patches, the unit of trust, in one OCI repository.
@@ -100,6 +104,8 @@ type Product struct {
 	// Channels is "required" where a patch counts only while a channel of the
 	// product offers it; "": channels are for whoever asks for one.
 	Channels string `json:"channels,omitzero"`
+	// Rebuilds are what has to be reproduced; none: nothing.
+	Rebuilds Rebuilds `json:"rebuilds,omitzero"`
 }
 
 // ChannelsRequired is what a product says that hands out nothing but what its

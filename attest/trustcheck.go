@@ -29,6 +29,7 @@ func (p *TrustPolicy) check(at spot) error {
 		checkProducts(at.member("products"), p.Products, names),
 		checkTrustedRoot(at.member("trustedRoot"), p.TrustedRoot),
 		checkIdentities(at.member("signers"), p),
+		checkRebuilds(at, p),
 		checkLogPolicy(at.member("logPolicy"), p.LogPolicy),
 		checkJournals(at.member("journals"), p),
 		p.TUF.check(at.member("tuf")),
@@ -193,7 +194,7 @@ func checkRepository(at spot, v string) error {
 func checkAuthorities(at spot, roles map[Role][]string, signers map[string]bool) error {
 	for _, role := range slices.Sorted(maps.Keys(roles)) {
 		at := at.member(string(role))
-		if err := at.oneOf(string(role), string(RoleBuilder), string(RoleBase), string(RolePatch), string(RoleRevocation), string(RoleChannel), string(RoleImport)); err != nil {
+		if err := at.oneOf(string(role), string(RoleBuilder), string(RoleBase), string(RolePatch), string(RoleRevocation), string(RoleChannel), string(RoleImport), string(RoleRebuilder), string(RoleAdjudicator)); err != nil {
 			return err
 		}
 		for i, name := range roles[role] {

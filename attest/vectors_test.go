@@ -105,7 +105,7 @@ func TestVectors(t *testing.T) {
 	made := byName(t, slices.Concat(
 		environmentVectors(t), statementVectors(t), predicateVectors(t), provenanceVectors(t),
 		envelopeVectors(t), bundleVectors(t), policyVectors(t), signedPolicyVectors(t), keyVectors(t),
-		certificateVectors(t), identityVectors(t),
+		certificateVectors(t), identityVectors(t), rebuildVectors(t), adjudicationVectors(t), quorumVectors(t),
 	))
 	if *update {
 		writeVectors(t, made)

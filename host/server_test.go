@@ -46,6 +46,7 @@ type server struct {
 	turns       [][]byte // policies whose roots are others than those before, oldest first
 	manifest    []byte
 	patch       []byte
+	rebuilds    [][]byte          // bundles about rebuilds
 	bundles     map[string][]byte // by the name of what is said
 	revocations [][]byte
 	channels    []api.ServedChannel
@@ -295,7 +296,7 @@ func (s *server) evidence() [][]byte {
 			all = append(all, b)
 		}
 	}
-	return all
+	return append(all, s.rebuilds...)
 }
 
 func (s *server) giveToken(w http.ResponseWriter, body []byte) {

@@ -11,13 +11,14 @@ type Assurance struct {
 	Base string `json:"base"` // of the base the host runs
 }
 
-// The levels a decision can find. Levels above them can be asked for; nothing
-// reaches them yet.
+// The levels a decision can find. Of the host, levels above can be asked for;
+// nothing reaches them yet.
 const (
-	HostSigned   = "signed"   // by the host's enrolled key
-	BaseObserved = "observed" // only hosts have seen it
-	BaseImported = "imported" // a vendor's, as a trusted importer verified
-	BaseBuilt    = "built"    // provenance by the product's base authority
+	HostSigned     = "signed"     // by the host's enrolled key
+	BaseObserved   = "observed"   // only hosts have seen it
+	BaseImported   = "imported"   // a vendor's, as a trusted importer verified
+	BaseBuilt      = "built"      // provenance by the product's base authority
+	BaseReproduced = "reproduced" // and somebody else built it again, bit for bit
 )
 
 // hostLevel returns the rank of a level of the host axis, from 1 up; 0 for a
@@ -47,7 +48,7 @@ func baseLevel(name string) int {
 		return 2
 	case BaseBuilt:
 		return 3
-	case "reproduced":
+	case BaseReproduced:
 		return 4
 	}
 	return 0
@@ -88,6 +89,9 @@ func (f *view) baseAssurance() string {
 		return f.importedAs()
 	}
 	if provenance := &f.chain[3]; f.parts.baseBuild != nil && provenance.vetted.trusted {
+		if f.baseReproduced() {
+			return BaseReproduced
+		}
 		return BaseBuilt
 	}
 	return BaseObserved

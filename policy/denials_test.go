@@ -15,7 +15,7 @@ func only(r ...verify.Reason) []verify.Reason { return r }
 
 // denials is the golden list: at least one for every reason the gate gives.
 func denials() []denial {
-	return slices.Concat(hostDenials(), evidenceDenials(), revocationDenials(), contestDenials(), baseDenials(), channelDenials(), environmentDenials(), siteDenials())
+	return slices.Concat(hostDenials(), evidenceDenials(), revocationDenials(), contestDenials(), baseDenials(), channelDenials(), environmentDenials(), siteDenials(), rebuildDenials())
 }
 
 func hostDenials() []denial {

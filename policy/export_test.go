@@ -13,14 +13,14 @@ func Anew(f *Facts) *Facts {
 		}
 		if bases[b] == nil {
 			c := *b
-			c.under, c.vetted, c.imported = gathering{}, [4]vetted{}, [1]vetted{}
+			c.under, c.vetted, c.imported, c.rebuilds.tally = gathering{}, [4]vetted{}, [1]vetted{}, tally{}
 			bases[b] = &c
 		}
 		return bases[b]
 	}
 	if f.Patch != nil {
 		p := *f.Patch
-		p.under, p.vetted, p.beside, p.Base = gathering{}, [2]vetted{}, [4]vetted{}, base(p.Base)
+		p.under, p.vetted, p.beside, p.Base, p.rebuilds.tally = gathering{}, [2]vetted{}, [4]vetted{}, base(p.Base), tally{}
 		next.Patch = &p
 	}
 	if f.Host != nil {

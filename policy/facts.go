@@ -71,6 +71,7 @@ type Patch struct {
 	under       gathering
 	vetted      [2]vetted // Statement, Provenance
 	beside      [4]vetted // Import, Environment, Builder, Equivalence
+	rebuilds    rebuilds
 }
 
 // A Base is a base and the evidence about it, down to its builder image.
@@ -87,4 +88,5 @@ type Base struct {
 	under       gathering
 	vetted      [4]vetted // Statement, Provenance, Environment, Builder
 	imported    [1]vetted // Import
+	rebuilds    rebuilds
 }

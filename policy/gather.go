@@ -38,6 +38,7 @@ func GatherBase(t *Trust, product string, a Artifact, p *Pool) *Base {
 		b.vetted[i] = g.vet(statements[linkBase+i].role, e)
 	}
 	b.imported[0] = g.vet(attest.RoleImport, b.Import)
+	b.rebuilds = g.rebuilds(b.rebuilt(), p)
 	return b
 }
 
@@ -65,6 +66,7 @@ func GatherPatch(t *Trust, product string, a Artifact, base *Base, p *Pool) *Pat
 	for i, e := range [...]*verify.Evidence{patch.Import, patch.Environment, patch.Builder, patch.Equivalence} {
 		patch.beside[i] = g.vet(statements[besidePatch(i)].role, e)
 	}
+	patch.rebuilds = g.rebuilds(patch.rebuilt(), p)
 	return patch
 }
 

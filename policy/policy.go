@@ -27,6 +27,8 @@
 package policy
 
 import (
+	"cmp"
+
 	"github.com/patchfit/patchfit/verify"
 )
 
@@ -52,6 +54,7 @@ const (
 	ruleSignersTrusted
 	ruleNotRevoked
 	ruleNotContested
+	ruleRebuildsAgree
 	ruleChannelListed
 	ruleNotSuperseded
 	ruleChannelCurrent
@@ -63,6 +66,7 @@ const (
 	ruleEnvironmentMatch
 	ruleBaseMatch
 	ruleFitBasis
+	ruleRebuildQuorum
 	ruleAssurance
 )
 
@@ -80,6 +84,7 @@ var rules = [...]rule{
 	ruleChannelListed:      {"channel-listed", verify.NoAttestation, "where trust policy or site policy asks for channels, one of the product's lists the patch for its base"},
 	ruleNotSuperseded:      {"not-superseded", verify.Superseded, "where one asks for channels, the patch is not one that they offered once and do no more"},
 	ruleChannelCurrent:     {"channel-current", verify.Expired, "where one asks for channels, one that offers the patch has not expired"},
+	ruleRebuildsAgree:      {"rebuilds-agree", verify.Contested, "where the trust policy asks for rebuilds, no credible one came out otherwise and is undecided"},
 	ruleProvenance:         {"provenance", verify.NoProvenance, "patch, base and builder image each have provenance"},
 	ruleSubjectsMatch:      {"subjects-match", verify.SubjectMismatch, "every statement is about its artifact, in this product"},
 	ruleRecordFresh:        {"record-fresh", verify.StaleHostRecord, "the host's record is no older than the site policy asks"},
@@ -88,6 +93,7 @@ var rules = [...]rule{
 	ruleEnvironmentMatch:   {"environment-match", verify.EnvMismatch, "patch, base and host name the same environment, target and builder image, or what the basis of fit has in their place"},
 	ruleBaseMatch:          {"base-match", verify.BaseMismatch, "the patch is for the one base the host runs"},
 	ruleFitBasis:           {"fit-basis", verify.LowAssurance, "the product accepts the basis of fit"},
+	ruleRebuildQuorum:      {"rebuild-quorum", verify.RebuildQuorum, "where the trust policy asks for rebuilds, enough independent rebuilders reproduced patch and base"},
 	ruleAssurance:          {"assurance", verify.LowAssurance, "host record and base are as assured as the site policy asks"},
 }
 
@@ -111,6 +117,7 @@ func (f *view) walk() {
 	f.after(ruleSignersTrusted, f.signersTrusted())
 	f.after(ruleNotRevoked, f.notRevoked())
 	f.after(ruleNotContested, f.notContested())
+	f.after(ruleRebuildsAgree, f.rebuildsAgree())
 	f.after(ruleChannelListed, f.channelListed())
 	f.after(ruleNotSuperseded, f.notSuperseded())
 	f.after(ruleChannelCurrent, f.channelCurrent())
@@ -122,6 +129,7 @@ func (f *view) walk() {
 	f.after(ruleEnvironmentMatch, f.environmentMatch())
 	f.after(ruleBaseMatch, f.baseMatch())
 	f.after(ruleFitBasis, f.fitBasis())
+	f.after(ruleRebuildQuorum, f.rebuildQuorum())
 	f.after(ruleAssurance, f.assurance())
 }
 
@@ -140,7 +148,7 @@ func (f *view) after(index int, complete bool) {
 func (f *view) sign(index int) {
 	by := &rules[index]
 	for i := f.told; i < len(f.found); i++ {
-		f.found[i].Rule, f.found[i].Reason, f.found[i].Remedy = by.id, by.reason, by.reason.Remedy()
+		f.found[i].Rule, f.found[i].Reason, f.found[i].Remedy = by.id, by.reason, cmp.Or(f.found[i].Remedy, by.reason.Remedy())
 	}
 	f.told = len(f.found)
 }

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"time"
+
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/verify"
 )
@@ -15,6 +17,7 @@ type Pool struct {
 
 	about        map[attest.Digest][]*verify.Evidence
 	environments map[attest.Digest][]*verify.Evidence
+	effect       map[attest.Digest]time.Time // of bundles about rebuilds, where it is not the timestamp
 }
 
 // Add puts e in the pool. Evidence that is not proven is about nothing and is
@@ -40,6 +43,26 @@ func (p *Pool) has(e *verify.Evidence) bool {
 		}
 	}
 	return false
+}
+
+// Took says when e, which is in the pool, took effect, where that is not the time
+// of its timestamp: a server has a journal. It matters to what is about rebuilds.
+func (p *Pool) Took(e *verify.Evidence, at time.Time) {
+	if !isAboutRebuild(e) {
+		return
+	}
+	if p.effect == nil {
+		p.effect = make(map[attest.Digest]time.Time)
+	}
+	p.effect[e.Bundle()] = at
+}
+
+// effective returns when e took effect.
+func (p *Pool) effective(e *verify.Evidence) time.Time {
+	if at, ok := p.effect[e.Bundle()]; ok {
+		return at
+	}
+	return e.Time()
 }
 
 // About returns the evidence whose subject is this manifest.

@@ -133,5 +133,8 @@ func names(e *verify.Evidence) (environment, builder attest.Digest) {
 	if q := verify.As[attest.Equivalence](e); q != nil {
 		return q.Environment, ""
 	}
+	if r := verify.As[attest.Rebuild](e); r != nil {
+		return r.Environment, ""
+	}
 	return "", ""
 }

@@ -21,11 +21,12 @@ type Trust struct {
 
 type product struct {
 	attest.Product
-	keys map[attest.Digest]*grants // by key id, or by identity
+	keys map[attest.Digest]*grants    // by key id, or by identity
+	who  map[attest.Digest]*principal // the same
 }
 
 // grants are the times in which one key has each role.
-type grants struct{ builder, base, patch, revocation, channel, imports []window }
+type grants struct{ builder, base, patch, revocation, channel, imports, rebuilder, adjudicator []window }
 
 // in returns the times for role; nil for a role there is not.
 func (g *grants) in(role attest.Role) *[]window {
@@ -42,6 +43,10 @@ func (g *grants) in(role attest.Role) *[]window {
 		return &g.channel
 	case attest.RoleImport:
 		return &g.imports
+	case attest.RoleRebuilder:
+		return &g.rebuilder
+	case attest.RoleAdjudicator:
+		return &g.adjudicator
 	}
 	return nil
 }
@@ -71,10 +76,11 @@ func NewTrust(p *attest.TrustPolicy, envelope attest.Digest) *Trust {
 		signers[s.Name] = s
 	}
 	for _, known := range p.Products {
-		pr := &product{Product: known, keys: make(map[attest.Digest]*grants)}
+		pr := &product{Product: known, keys: make(map[attest.Digest]*grants), who: make(map[attest.Digest]*principal)}
 		for role, names := range known.Authorities {
 			for _, name := range names {
 				pr.grant(role, signers[name])
+				pr.introduce(role, signers[name])
 			}
 		}
 		t.products[known.ID] = pr
@@ -157,7 +163,7 @@ func (t *Trust) Signs(product string, e *verify.Evidence) bool {
 		return false
 	}
 	g := p.keys[e.Signer()]
-	for _, windows := range [][]window{g.builder, g.base, g.patch, g.revocation, g.channel, g.imports} {
+	for _, windows := range [][]window{g.builder, g.base, g.patch, g.revocation, g.channel, g.imports, g.rebuilder, g.adjudicator} {
 		if anyHolds(windows, e.Time()) {
 			return true
 		}
@@ -224,6 +230,10 @@ func RoleFor(predicateType, artifactType string) (attest.Role, bool) {
 		return attest.RoleRevocation, true
 	case attest.TypeProvenance:
 		return provenanceRole(artifactType)
+	case attest.TypeRebuild:
+		return attest.RoleRebuilder, isRebuilt(artifactType)
+	case attest.TypeAdjudication:
+		return attest.RoleAdjudicator, isRebuilt(artifactType)
 	}
 	return "", false
 }
@@ -264,5 +274,5 @@ func ProductOf(e *verify.Evidence) string {
 	if q := verify.As[attest.Equivalence](e); q != nil {
 		return q.Product
 	}
-	return ""
+	return rebuildProduct(e)
 }

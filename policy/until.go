@@ -43,6 +43,7 @@ func (f *Facts) turns() []time.Time {
 			all = append(all, expiry(p.in))
 		}
 	}
+	all = append(all, f.pauses()...)
 	if f.Host != nil {
 		all = append(all, f.Host.Received.Add(-verify.MaxClockSkew), f.Host.Received.Add(maxRecordAge+1))
 		if f.Site != nil {

@@ -148,7 +148,7 @@ func TestUntilNeedsTheTime(t *testing.T) {
 // standing that it does not give any more. These ask; whoever adds one adds to
 // turns, and to the tests above.
 func TestWhoAsksForTheTime(t *testing.T) {
-	want := []string{"Until", "channelCurrent", "embargoed", "recordFresh", "trustCurrent"}
+	want := []string{"Until", "channelCurrent", "embargoed", "rebuildsAgree", "recordFresh", "trustCurrent"}
 	entries, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)

@@ -204,6 +204,7 @@ func (f *Facts) Evidence() []attest.Digest {
 			all = append(all, c[i].evidence.Payload())
 		}
 	}
+	all = append(all, f.countedRebuilds()...)
 	if e := f.channel(); e.Proven() {
 		all = append(all, e.Payload())
 	}

@@ -16,6 +16,7 @@ const (
 	EnvMismatch     Reason = "ENV_MISMATCH"
 	StaleHostRecord Reason = "STALE_HOST_RECORD"
 	LowAssurance    Reason = "LOW_ASSURANCE"
+	RebuildQuorum   Reason = "REBUILD_QUORUM"
 	Contested       Reason = "CONTESTED"
 	Revoked         Reason = "REVOKED"
 	Superseded      Reason = "SUPERSEDED"
@@ -45,6 +46,7 @@ var meanings = []struct {
 	{EnvMismatch, "The environments that have to be the same are not, or one of the digests that name them differs.", "build the patch again in the environment of the base that the host runs"},
 	{StaleHostRecord, "The host's record is missing, too old, answers no challenge, or its clock is wrong.", "send a new host record: patchfit-agent record; if it is refused again, set the host's clock"},
 	{LowAssurance, "The host record, the base or the basis of fit is less assured than is asked for.", "raise the assurance to what is asked for, or lower what the site policy asks"},
+	{RebuildQuorum, "Fewer independent rebuilders reproduced the artifact than the trust policy asks for.", "have more of the rebuilders that the trust policy names rebuild it: patchfit audit rebuilds lists what there is"},
 	{Contested, "Two trusted statements that are both live disagree.", "find out which one is wrong and have it revoked: patchfit revoke"},
 	{Revoked, "A trusted revocation names the evidence, its key, an artifact, the environment or the builder image.", "use a patch that is not revoked; the revocation says why this one is"},
 	{Superseded, "A channel of the product offered the patch once and does so no more.", "take what the channel offers now: patchfit-agent pull REPOSITORY -o FILE"},

@@ -30,6 +30,7 @@ type Reader interface {
 	Hosts(ctx context.Context, q index.HostQuery) (*index.HostPage, error)
 	Channels(ctx context.Context, q index.ChannelQuery) (*index.ChannelPage, error)
 	Records(ctx context.Context, q index.RecordQuery) (*index.RecordPage, error)
+	Rebuilds(ctx context.Context, q index.RebuildQuery) (*index.RebuildPage, error)
 	Account(ctx context.Context, q index.AccountQuery) (*account.Page, error)
 }
 
@@ -73,6 +74,7 @@ func New(r Reader, o *Options) http.Handler {
 	s.get(m, "/v1/audit/channels", s.channels)
 	s.get(m, "/v1/audit/records", s.records)
 	s.get(m, "/v1/audit/entries", s.entries)
+	s.get(m, "/v1/audit/rebuilds", s.rebuilds)
 	m.NotFoundHandler = s.handle(func(r *http.Request, _ *params) (any, error) {
 		return nil, failf(http.StatusNotFound, "NOT_FOUND", "there is no %.80q here", r.URL.Path)
 	})

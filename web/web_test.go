@@ -51,6 +51,11 @@ func (r *reader) Records(_ context.Context, q index.RecordQuery) (*index.RecordP
 	return &index.RecordPage{SchemaVersion: 1}, r.err
 }
 
+func (r *reader) Rebuilds(_ context.Context, q index.RebuildQuery) (*index.RebuildPage, error) {
+	r.asked = q
+	return &index.RebuildPage{SchemaVersion: 1}, r.err
+}
+
 func (r *reader) Account(_ context.Context, q index.AccountQuery) (*account.Page, error) {
 	r.asked = q
 	return &account.Page{SchemaVersion: 1, Statements: []account.Row{}, Segments: []account.Segment{}}, r.err
@@ -91,6 +96,9 @@ func TestQuestions(t *testing.T) {
 		"/v1/audit/entries?from=7":                                            index.AccountQuery{From: 7},
 		"/v1/audit/entries?record=7":                                          index.AccountQuery{Record: 7},
 		"/v1/audit/records?from=9007199254740991&limit=3":                     index.RecordQuery{From: 1<<53 - 1, Limit: 3},
+		"/v1/audit/rebuilds":                                                  index.RebuildQuery{},
+		"/v1/audit/rebuilds?product=p&repository=r&as-of=2026-09-30T00:00:00.0000005Z&limit=5&artifact=" + string(digest): index.RebuildQuery{
+			Product: "p", Repository: "r", Artifact: digest, Range: index.Range{AsOf: asOf, Limit: 5}},
 	} {
 		r := new(reader)
 		w := get(New(r, &Options{Ledger: noLedger{}}), "GET", target)

@@ -15,7 +15,7 @@ import (
 // notify begins to tell the endpoints of the configuration what the journal
 // takes. It is before the first request, so that a new endpoint misses none.
 func (h *house) notify() error {
-	c := notify.Config{Dir: h.path(notifyDir), Origin: h.birthName(), Source: h.journal, Product: h.state.ProductEver}
+	c := notify.Config{Dir: h.path(notifyDir), Origin: h.birthName(), Source: h.journal, Product: h.state.ProductEver, Rebuild: h.state.Rebuilt}
 	for _, n := range h.config.Notifications {
 		e, err := endpoint(n)
 		if err != nil {

@@ -44,7 +44,7 @@ func (h *house) openBook() (err error) {
 
 // condition asks every room how it is.
 func (h *house) condition() meter.State {
-	s := meter.State{Ready: h.isReady(), Damage: h.damage(), Scrub: h.scrubbing(), Decisions: h.decisions()}
+	s := meter.State{Ready: h.isReady(), Damage: h.damage(), Scrub: h.scrubbing(), Decisions: h.decisions(), Disputes: h.disputes(time.Now())}
 	var errs []error
 	for _, ask := range []func(*meter.State) error{h.askJournal, h.askLog, h.askTrust, h.askIndex, h.askRoom, h.askNotifier} {
 		errs = append(errs, ask(&s))
@@ -103,6 +103,19 @@ func (h *house) decisions() meter.Decisions {
 		d.Denied[string(reason)] = n
 	}
 	return d
+}
+
+// disputes counts what rebuilders say is not what it should be.
+func (h *house) disputes(now time.Time) map[string]int64 {
+	all := map[string]int64{"yes": 0, "no": 0}
+	for _, d := range h.state.Disputed() {
+		if d.Dispute.Asked && (d.Dispute.Until.IsZero() || now.Before(d.Dispute.Until)) {
+			all["yes"]++
+		} else {
+			all["no"]++
+		}
+	}
+	return all
 }
 
 func (h *house) askJournal(s *meter.State) error {

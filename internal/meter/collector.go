@@ -55,6 +55,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	out.ledger(&s)
 	out.trust(&s)
 	out.decisions(&s.Decisions)
+	each(out, "patchfitd_rebuild_disputes", s.Disputes)
 	out.room(&s)
 	out.counted(c.meter)
 }

@@ -26,6 +26,7 @@ func full() State {
 		Witnesses: []Witness{{"one", map[string]int64{"cosigned": 8, "silent": 2}, at}, {"two", map[string]int64{"cosigned": 0}, time.Time{}}},
 		Trust:     map[string]time.Time{"root": at, "timestamp": {}},
 		Decisions: Decisions{7, 1, map[string]uint64{"ENV_MISMATCH": 4}},
+		Disputes:  map[string]int64{"yes": 1, "no": 2},
 		Uploads:   2, Stored: map[string]int64{"p": 1000}, Quota: 2000, DiskFree: 10, DiskSize: 100, DiskLow: true,
 		Pending: map[string]int64{"ops": 6},
 	}
@@ -73,6 +74,7 @@ func TestScrape(t *testing.T) {
 		`patchfitd_tuf_expiry_timestamp_seconds{role="root"} 1.7829072e+09`, `patchfitd_tuf_expiry_timestamp_seconds{role="timestamp"} 0`,
 		`patchfitd_decisions_total{outcome="allow",reason=""} 7`, `patchfitd_decisions_total{outcome="unrecorded",reason=""} 1`,
 		`patchfitd_decisions_total{outcome="deny",reason="ENV_MISMATCH"} 4`,
+		`patchfitd_rebuild_disputes{pauses="yes"} 1`, `patchfitd_rebuild_disputes{pauses="no"} 2`,
 		"patchfitd_uploads_open 2", `patchfitd_stored_bytes{product="p"} 1000`, "patchfitd_quota_bytes 2000",
 		"patchfitd_disk_free_bytes 10", "patchfitd_disk_size_bytes 100", "patchfitd_disk_low 1",
 		`patchfitd_notifications_pending_records{endpoint="ops"} 6`,

@@ -18,6 +18,7 @@ type State struct {
 	Trust     map[string]time.Time // when the TUF repository's metadata is over, by role; nil: there is none
 
 	Decisions Decisions
+	Disputes  map[string]int64 // artifacts in dispute, by whether that pauses pulls now: "yes", "no"
 
 	Uploads  int              // open
 	Stored   map[string]int64 // bytes by product

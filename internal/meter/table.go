@@ -64,6 +64,8 @@ func Metrics() []Metric {
 
 		{"patchfitd_decisions_total", counter, []string{"outcome", "reason"}, "Answers to hosts that asked for bytes: allow, deny by leading reason, unrecorded (an allow that could not be recorded and so was none)."},
 
+		{"patchfitd_rebuild_disputes", gauge, []string{"pauses"}, "Bases and patches of which a credible rebuild came out otherwise, undecided, by whether that pauses pulls now."},
+
 		{"patchfitd_uploads_open", gauge, nil, "Uploads of blobs under way."},
 		{"patchfitd_stored_bytes", gauge, []string{"product"}, "Bytes of the blobs in a product's repository."},
 		{"patchfitd_quota_bytes", gauge, nil, "How many bytes of blobs one repository may have; 0: no quota."},

@@ -188,7 +188,7 @@ func (a *assessor) revokes(product string, e *verify.Evidence) error {
 
 func known(predicateType string) bool {
 	return slices.Contains([]string{
-		attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeProvenance, attest.TypeRevocation, attest.TypeChannel, attest.TypeHostRecord, attest.TypeImport, attest.TypeEquivalence,
+		attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeProvenance, attest.TypeRevocation, attest.TypeChannel, attest.TypeHostRecord, attest.TypeImport, attest.TypeEquivalence, attest.TypeRebuild, attest.TypeAdjudication,
 	}, predicateType)
 }
 

@@ -54,8 +54,11 @@ func (o *order) place(m *manifest) place {
 		q := o.place(other)
 		p.late, p.depth = max(p.late, q.late), max(p.depth, q.depth+1)
 	}
-	if m.typ() == attest.ArtifactPatch {
+	switch m.typ() {
+	case attest.ArtifactPatch:
 		p.late = 1
+	case attest.ArtifactBundle:
+		p.depth++ // after what else is attached: a rebuild's is about what it left behind
 	}
 	o.known[m.digest()] = p
 	return p

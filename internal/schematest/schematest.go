@@ -61,6 +61,13 @@ func (s Schema) keyword(keyword string, rule map[string]any, v any, at string) e
 	case "$ref":
 		name := strings.TrimPrefix(arg.(string), "#/$defs/")
 		return s.value(s.root["$defs"].(map[string]any)[name].(map[string]any), v, at)
+	case "allOf":
+		for _, each := range arg.([]any) {
+			if err := s.value(each.(map[string]any), v, at); err != nil {
+				return err
+			}
+		}
+		return nil
 	case "not":
 		if s.value(arg.(map[string]any), v, at) == nil {
 			return fmt.Errorf("%s: is what it must not be", at)

@@ -211,6 +211,12 @@ func (s *ledgerSource) statement(repository, typ string, subject attest.Digest, 
 		st.BuilderID = "https://ci.example.com"
 	case attest.TypeRevocation:
 		referrer = ""
+	case attest.TypeBase, attest.TypeLivePatch:
+		st.Environment = attest.DigestOf([]byte("environment"))
+	case attest.TypeRebuild:
+		st.Rebuild = someRebuild(n)
+	case attest.TypeAdjudication:
+		st.Adjudication = &attest.Adjudication{Product: productA, Verdict: attest.DissentDismissed, Outputs: []attest.Digest{attest.DigestOf([]byte("otherwise"))}, Reason: "looked at"}
 	}
 	s.statements[bundle] = st
 	return s.add(ledger.KindStatement, ledger.StatementAdmitted{
@@ -263,7 +269,7 @@ func randomHistory(t testing.TB, seed uint64, n int) *ledgerSource {
 	artifacts := []attest.Digest{s.manifest(repoA, imageConfigs[0], attest.DigestOf(nil), "")}
 	decisions := []string{"d-none"}
 	types := []string{imageConfigs[0], attest.ArtifactEnv, attest.ArtifactBase, attest.ArtifactPatch, attest.ArtifactBundle, "application/x"}
-	claims := []string{attest.TypeProvenance, attest.TypeBase, attest.TypeLivePatch, attest.TypeEnvironment, attest.TypeRevocation, "https://example.com/other"}
+	claims := []string{attest.TypeProvenance, attest.TypeBase, attest.TypeLivePatch, attest.TypeEnvironment, attest.TypeRevocation, attest.TypeRebuild, attest.TypeAdjudication, "https://example.com/other"}
 	version := int64(1)
 	for len(s.records) < n {
 		repository := []string{repoA, repoA, repoB}[r.IntN(3)]

@@ -36,7 +36,7 @@ var schema string
 
 // format is the version of schema.sql and of what is projected into it. An
 // index of another one is refused and has to be rebuilt.
-const format = 2
+const format = 3
 
 // What the index reports with errors.Is.
 var (
@@ -62,6 +62,11 @@ type Statement struct {
 	LogIndex  int64         // of its leaf
 
 	Channel *attest.Channel // of channel/v1: what it says; nil for others
+	// Environment is what a base/v1 or livepatch/v1 names; Rebuild and
+	// Adjudication are predicates of those types; nil for others.
+	Environment  attest.Digest
+	Rebuild      *attest.Rebuild
+	Adjudication *attest.Adjudication
 }
 
 // A Source is where the index comes from.

@@ -165,6 +165,9 @@ func (p *projection) statement(b *ledger.StatementAdmitted) error {
 	if err != nil {
 		return err
 	}
+	if err := p.rebuilds(b, &s); err != nil {
+		return err
+	}
 	return p.insert("statement",
 		"repository, product, type, subject, file, payload, bundle, referrer, signer, builder, signed, log_index, by",
 		b.Repository, s.Product, s.Type, sum(b.Subject), sum(s.File), sum(s.Payload), sum(b.Bundle), sum(b.Referrer),

@@ -41,6 +41,7 @@ func everything(t *testing.T, x *Index, s *ledgerSource, times []time.Time) stri
 			askDecisions(t, x, within, asOf, say)
 			askHosts(t, x, within, asOf, say)
 			askChannels(t, x, within, asOf, say)
+			askRebuilds(t, x, within, asOf, say)
 		}
 	}
 	for from := int64(0); ; {

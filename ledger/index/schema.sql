@@ -141,3 +141,48 @@ CREATE TABLE uses (
 	uses     BIGINT NOT NULL
 );
 CREATE INDEX uses_decision ON uses (decision, sequence);
+
+-- What the publisher of a base or a patch says of its environment.
+CREATE TABLE claim (
+	sequence    INTEGER PRIMARY KEY,
+	repository  TEXT NOT NULL,
+	subject     BLOB NOT NULL,
+	environment BLOB NOT NULL,
+	signer      BLOB NOT NULL
+);
+CREATE INDEX claim_subject ON claim (subject, repository, sequence);
+
+CREATE TABLE rebuild (
+	sequence          INTEGER PRIMARY KEY,
+	repository        TEXT NOT NULL,
+	subject           BLOB NOT NULL,
+	environment       BLOB NOT NULL,
+	result            TEXT NOT NULL,
+	category          TEXT NOT NULL,
+	explanation       TEXT NOT NULL,
+	got               BLOB, -- NULL: nothing was compared
+	code              BIGINT, -- 1: the code came out alike; NULL: not said
+	output            BLOB,
+	log               BLOB,
+	normaliser        TEXT NOT NULL,
+	normaliser_digest BLOB,
+	run               TEXT NOT NULL
+);
+CREATE INDEX rebuild_subject ON rebuild (subject, repository, sequence);
+
+CREATE TABLE adjudication (
+	sequence   INTEGER PRIMARY KEY,
+	repository TEXT NOT NULL,
+	subject    BLOB NOT NULL,
+	verdict    TEXT NOT NULL,
+	reason     TEXT NOT NULL
+);
+CREATE INDEX adjudication_subject ON adjudication (subject, repository, sequence);
+
+CREATE TABLE adjudication_output (
+	sequence BIGINT NOT NULL,
+	output   BLOB   NOT NULL,
+	PRIMARY KEY (sequence, output)
+);
+
+CREATE INDEX manifest_type ON manifest (artifact_type, sequence);

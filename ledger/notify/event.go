@@ -20,6 +20,7 @@ const (
 	TagDeleted        = "tag.deleted"
 	StatementAdmitted = "statement.admitted"
 	RevocationTaken   = "revocation.admitted"
+	RebuildDissent    = "rebuild.dissent"
 	DecisionAllowed   = "decision.allowed"
 	DecisionDenied    = "decision.denied"
 	HostEnrolled      = "host.enrolled"
@@ -37,7 +38,7 @@ const (
 // Types returns every type there is. Records of other kinds are told to nobody.
 func Types() []string {
 	return []string{
-		ManifestPut, ManifestDeleted, TagMoved, TagDeleted, StatementAdmitted, RevocationTaken,
+		ManifestPut, ManifestDeleted, TagMoved, TagDeleted, StatementAdmitted, RevocationTaken, RebuildDissent,
 		DecisionAllowed, DecisionDenied, HostEnrolled, HostState, ProductAdded, PolicyAccepted, TUFAccepted,
 	}
 }
@@ -90,6 +91,19 @@ type statementData struct {
 	By            string        `json:"by"`
 }
 
+type dissentData struct {
+	Product    string        `json:"product"`
+	Repository string        `json:"repository"`
+	Subject    attest.Digest `json:"subject"`
+	Referrer   attest.Digest `json:"referrer,omitzero"`
+	Bundle     attest.Digest `json:"bundle"`
+	Result     string        `json:"result"`
+	Category   string        `json:"category"`
+	Got        attest.Digest `json:"got"`
+	Output     attest.Digest `json:"output,omitzero"`
+	By         string        `json:"by"`
+}
+
 type decisionData struct {
 	Product    string        `json:"product"`
 	Repository string        `json:"repository"`
@@ -134,10 +148,11 @@ type teller struct {
 	types    []string
 	products []string
 	product  func(repository string) (string, bool)
+	rebuild  func(bundle attest.Digest) *attest.Rebuild
 }
 
 func newTeller(c Config, e Endpoint) *teller {
-	return &teller{source: "https://" + c.Origin + "/journal", types: e.Types, products: e.Products, product: c.Product}
+	return &teller{source: "https://" + c.Origin + "/journal", types: e.Types, products: e.Products, product: c.Product, rebuild: c.Rebuild}
 }
 
 // event returns the event of a record as it is sent, and its id; no id: the
@@ -248,11 +263,24 @@ func (t *teller) statement(b *ledger.StatementAdmitted) fact {
 	if !ok {
 		return fact{}
 	}
+	if r := t.rebuilt(b); r != nil && r.Result == attest.Differs {
+		return fact{RebuildDissent, at(b.Repository, b.Subject), dissentData{
+			product, b.Repository, b.Subject, b.Referrer, b.Bundle, r.Result, r.Category, r.Compared.File.Got, r.Output, b.By,
+		}}
+	}
 	kind := StatementAdmitted
 	if b.Type == attest.TypeRevocation {
 		kind = RevocationTaken
 	}
 	return fact{kind, at(b.Repository, b.Subject), statementData{product, b.Repository, b.Subject, b.Referrer, b.Bundle, b.Type, b.By}}
+}
+
+// rebuilt returns what a statement says of a rebuild; nil: nothing.
+func (t *teller) rebuilt(b *ledger.StatementAdmitted) *attest.Rebuild {
+	if b.Type != attest.TypeRebuild || t.rebuild == nil {
+		return nil
+	}
+	return t.rebuild(b.Bundle)
 }
 
 func (t *teller) decision(b *ledger.Decided) fact {

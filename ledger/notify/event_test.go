@@ -57,6 +57,8 @@ func entries() []entry {
 			`{"bundle":"` + e + `","by":"pub","predicateType":"t","product":"` + productA + `","referrer":"` + d + `","repository":"lib/a","subject":"` + d + `"}`},
 		{ledger.KindStatement, ledger.StatementAdmitted{Repository: "lib/a", Subject: digest, Bundle: envelop, Type: attest.TypeRevocation, By: "pub"}, RevocationTaken,
 			`{"bundle":"` + e + `","by":"pub","predicateType":"` + attest.TypeRevocation + `","product":"` + productA + `","repository":"lib/a","subject":"` + d + `"}`},
+		{ledger.KindStatement, ledger.StatementAdmitted{Repository: "lib/a", Subject: digest, Referrer: digest, Bundle: envelop, Type: attest.TypeRebuild, By: "reb"}, RebuildDissent,
+			`{"bundle":"` + e + `","by":"reb","category":"code","got":"` + d + `","output":"` + e + `","product":"` + productA + `","referrer":"` + d + `","repository":"lib/a","result":"differs","subject":"` + d + `"}`},
 		{ledger.KindDecision, decided, DecisionDenied,
 			`{"artifact":"` + d + `","basis":"","decision":"d-1","host":"h-1","product":"` + productA + `","reasons":["ENV_MISMATCH"],"repository":"lib/a"}`},
 		{ledger.KindDecision, allowed, DecisionAllowed,
@@ -206,5 +208,38 @@ func TestSpecification(t *testing.T) {
 		if diff := cmp.Diff(coded, documented); diff != "" {
 			t.Errorf("%s: %s", kind, diff)
 		}
+	}
+}
+
+// dissent is the rebuild that the bundle envelop is about; that of digest was
+// reproduced.
+func dissent(bundle attest.Digest) *attest.Rebuild {
+	switch bundle {
+	case envelop:
+		return &attest.Rebuild{
+			Product: canary, Result: attest.Differs, Category: "code", Explanation: canary, Output: envelop,
+			Compared: &attest.Compared{File: attest.Pair{Wanted: canary, Got: digest}}, Run: attest.Run{ID: canary, Builder: canary},
+		}
+	case digest:
+		return &attest.Rebuild{Result: attest.Reproduced}
+	}
+	return nil
+}
+
+// A rebuild is told of as one where it came out otherwise; else it is a statement.
+func TestRebuildsThatAgreeAreStatements(t *testing.T) {
+	b := new(book)
+	for _, bundle := range []attest.Digest{digest, attest.DigestOf(nil)} {
+		r := b.add(t, ledger.KindStatement, ledger.StatementAdmitted{Repository: "lib/a", Subject: digest, Bundle: bundle, Type: attest.TypeRebuild, By: "reb"})
+		f, err := newTeller(config(b), Endpoint{}).fact(r)
+		if err != nil || f.kind != StatementAdmitted {
+			t.Errorf("of %s: %+v, %v", bundle, f, err)
+		}
+	}
+	c := config(b)
+	c.Rebuild = nil
+	r := b.add(t, ledger.KindStatement, ledger.StatementAdmitted{Repository: "lib/a", Subject: digest, Bundle: envelop, Type: attest.TypeRebuild, By: "reb"})
+	if f, err := newTeller(c, Endpoint{}).fact(r); err != nil || f.kind != StatementAdmitted {
+		t.Errorf("where nobody knows rebuilds: %+v, %v", f, err)
 	}
 }

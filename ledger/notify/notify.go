@@ -27,6 +27,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
 	"github.com/patchfit/patchfit/ledger/internal/disk"
 )
@@ -77,7 +78,10 @@ type Config struct {
 	Origin string // the log's name, which never changes: the source of events
 	Source Source
 	// Product returns the product a repository is, or was, of.
-	Product   func(repository string) (id string, ok bool)
+	Product func(repository string) (id string, ok bool)
+	// Rebuild returns what an admitted bundle says of a rebuild, which never
+	// changes; nil: nothing. A nil function knows of none.
+	Rebuild   func(bundle attest.Digest) *attest.Rebuild
 	Endpoints []Endpoint
 }
 

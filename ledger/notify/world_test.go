@@ -91,7 +91,7 @@ func product(repository string) (string, bool) {
 }
 
 func config(b *book, endpoints ...Endpoint) Config {
-	return Config{Dir: dir, Origin: "patches.example.org", Source: b, Product: product, Endpoints: endpoints}
+	return Config{Dir: dir, Origin: "patches.example.org", Source: b, Product: product, Rebuild: dissent, Endpoints: endpoints}
 }
 
 func endpoint(name string) Endpoint {

@@ -120,7 +120,7 @@ func (s said) keep() error {
 
 func known(predicateType string) bool {
 	switch predicateType {
-	case attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeProvenance, attest.TypeRevocation, attest.TypeChannel, attest.TypeHostRecord, attest.TypeImport, attest.TypeEquivalence:
+	case attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeProvenance, attest.TypeRevocation, attest.TypeChannel, attest.TypeHostRecord, attest.TypeImport, attest.TypeEquivalence, attest.TypeRebuild, attest.TypeAdjudication:
 		return true
 	}
 	return false
@@ -195,6 +195,9 @@ func (s said) names() []naming {
 	if q := verify.As[attest.Equivalence](s.evidence); q != nil {
 		environment(q.Environment)
 		environment(q.BaseEnvironment)
+	}
+	if r := verify.As[attest.Rebuild](s.evidence); r != nil {
+		environment(r.Environment)
 	}
 	if p := verify.As[attest.Provenance](s.evidence); p != nil {
 		builder(s.evidence.Subject())

@@ -26,6 +26,12 @@ func (s said) fits() error {
 	if q := verify.As[attest.Equivalence](s.evidence); q != nil {
 		return s.equivalence(q)
 	}
+	if r := verify.As[attest.Rebuild](s.evidence); r != nil {
+		return s.rebuilt(r)
+	}
+	if s.evidence.Type() == attest.TypeAdjudication {
+		return s.wholeSubject()
+	}
 	return nil // environment/v1: its file is the config, which its parser saw to
 }
 

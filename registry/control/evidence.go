@@ -37,14 +37,14 @@ func (c *call) evidence() (answer, error) {
 		return nil, api.Errorf(http.StatusForbidden, string(verify.Embargoed), "%s is not handed out to host %s yet", d, c.who.ID).Hint("%s", verify.Embargoed.Remedy())
 	}
 	v := api.Evidence{SchemaVersion: api.SchemaVersion, Bundles: [][]byte{}}
-	host := c.who.Kind == state.KindHost
+	host, asked := c.who.Kind == state.KindHost, c.asksForRebuilds(q["repository"])
 	if !host {
 		if v.Manifest, err = c.s.Store.Get(d); err != nil {
 			return nil, err
 		}
 	}
 	for _, e := range c.chain(m) {
-		if host && !counts(e.Type) {
+		if host && !counts(e.Type) && !(asked && isAboutRebuild(e.Type)) {
 			continue
 		}
 		raw, err := c.s.Store.Get(e.Bundle)
@@ -68,6 +68,19 @@ func (c *call) inRepository(repository string) error {
 // counts reports whether statements of a predicate type can ever be evidence.
 func counts(predicateType string) bool {
 	return slices.Contains([]string{attest.TypeProvenance, attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeImport, attest.TypeEquivalence}, predicateType)
+}
+
+// isAboutRebuild reports whether statements of a type are evidence where a
+// product asks for rebuilds.
+func isAboutRebuild(predicateType string) bool {
+	return predicateType == attest.TypeRebuild || predicateType == attest.TypeAdjudication
+}
+
+// asksForRebuilds reports whether a quorum is asked for in the product of a
+// repository, so that its hosts count rebuilds, too.
+func (c *call) asksForRebuilds(repository string) bool {
+	p, ok := c.s.State.Trust().ProductFor(repository)
+	return ok && p.Rebuilds != (attest.Rebuilds{})
 }
 
 // chain returns the statements about a manifest, about the base it names, the

@@ -178,6 +178,7 @@ func TestStandingFalls(t *testing.T) {
 		"an embargo names the host":       {func(s *scene) { s.embargo("", time.Time{}) }, func(s *scene) { s.embargo("", time.Time{}, s.host) }},
 	}
 	maps.Copy(falls, evidenceFalls())
+	maps.Copy(falls, rebuildFalls())
 	for name, c := range falls {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(t *testing.T, s *scene) {

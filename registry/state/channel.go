@@ -20,7 +20,7 @@ func (s *State) channelTaken(r ledger.Record, b *ledger.ChannelTaken) (change, e
 		return func() {}, nil
 	}
 	st := &statement{product: repo.product, StoredEvidence: StoredEvidence{
-		Sequence: r.Sequence, Subject: attest.ChannelID(b.Product, b.Name), Bundle: b.Bundle, Type: attest.TypeChannel,
+		Sequence: r.Sequence, Time: r.Time, Subject: attest.ChannelID(b.Product, b.Name), Bundle: b.Bundle, Type: attest.TypeChannel,
 	}}
 	if err := s.admit(st); err != nil {
 		return nil, fmt.Errorf("bundle %s: %w", b.Bundle, err)

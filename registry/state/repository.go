@@ -35,6 +35,7 @@ type repository struct {
 	statements []*statement
 	admitted   map[attest.Digest]bool // bundles among statements
 	pool       *policy.Pool
+	rebuilt    map[attest.Digest]bool            // bases and patches that somebody rebuilt
 	measured   map[attest.Digest][]attest.Digest // measurement digest -> bases said to have it
 	revoked    *policy.Revocations
 	channels   *policy.Channels
@@ -58,7 +59,7 @@ func newRepository(name, product string) *repository {
 		tags: make(map[string]attest.Digest), named: make(map[string]string), tagged: make(map[string]time.Time), idle: make(map[attest.Digest]time.Time),
 		holders:   make(map[attest.Digest][]attest.Digest),
 		referrers: make(map[string][]attest.Digest), carriers: make(map[attest.Digest]attest.Digest),
-		pool: &policy.Pool{}, measured: make(map[attest.Digest][]attest.Digest),
+		pool: &policy.Pool{}, rebuilt: make(map[attest.Digest]bool), measured: make(map[attest.Digest][]attest.Digest),
 		admitted: make(map[attest.Digest]bool), touched: make(map[attest.Digest]int64),
 		embargoes: make(map[attest.Digest]*Embargo), unembargoed: policy.NewEmbargoes(nil, nil),
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger"
@@ -15,6 +16,7 @@ import (
 // StoredEvidence is an admitted bundle.
 type StoredEvidence struct {
 	Sequence int64         // of the record at which it took effect
+	Time     time.Time     // of that record
 	Subject  attest.Digest // manifest, or what is revoked
 	Referrer attest.Digest // manifest that carries it; zero for revocations sent to the API
 	Bundle   attest.Digest // its bytes are in the ledger store
@@ -46,7 +48,7 @@ func (s *State) statementAdmitted(r ledger.Record, b *ledger.StatementAdmitted) 
 		}, nil
 	}
 	st := &statement{product: repo.product}
-	st.StoredEvidence = StoredEvidence{Sequence: r.Sequence, Subject: b.Subject, Referrer: b.Referrer, Bundle: b.Bundle, Type: b.Type}
+	st.StoredEvidence = StoredEvidence{Sequence: r.Sequence, Time: r.Time, Subject: b.Subject, Referrer: b.Referrer, Bundle: b.Bundle, Type: b.Type}
 	if b.Type != attest.TypeRevocation {
 		m := repo.manifests[b.Subject]
 		if m == nil {
@@ -131,6 +133,9 @@ func (repo *repository) carry(referrer, bundle attest.Digest) {
 func (repo *repository) add(st *statement) {
 	repo.statements = append(repo.statements, st)
 	repo.admitted[st.Bundle] = true
+	if st.Type == attest.TypeRebuild || st.Type == attest.TypeAdjudication {
+		repo.rebuilt[st.Subject] = true
+	}
 	repo.offer(st)
 }
 
@@ -139,6 +144,7 @@ func (repo *repository) offer(st *statement) {
 		return
 	}
 	repo.pool.Add(st.Evidence)
+	repo.pool.Took(st.Evidence, st.Time)
 	_, measurements := policy.Measurements(st.Evidence)
 	for _, m := range measurements {
 		repo.measured[m.Digest] = addOnce(repo.measured[m.Digest], st.Subject)
@@ -302,5 +308,12 @@ func (s *State) Statement(bundle attest.Digest) (index.Statement, error) {
 		out.BuilderID = p.RunDetails.Builder.ID
 	}
 	out.Channel = verify.As[attest.Channel](e)
+	if b := verify.As[attest.Base](e); b != nil {
+		out.Environment = b.Environment
+	}
+	if p := verify.As[attest.LivePatch](e); p != nil {
+		out.Environment = p.Environment
+	}
+	out.Rebuild, out.Adjudication = verify.As[attest.Rebuild](e), verify.As[attest.Adjudication](e)
 	return out, nil
 }

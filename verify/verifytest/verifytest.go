@@ -90,6 +90,8 @@ type Signer struct {
 	// From and Until are the key's window. A test may change them before it
 	// asks for a trust policy; a zero Until is no end.
 	From, Until time.Time
+	// Independence is what the next trust policies say of the signer.
+	Independence attest.Independence
 }
 
 // Signer returns the signer called name, made on first use. It is in every
@@ -190,12 +192,12 @@ func (a *Authority) trustPolicy(products []attest.Product) []byte {
 		if s.Identity != nil {
 			i := *s.Identity
 			i.ValidFrom, i.ValidUntil = s.From, s.Until
-			p.Signers = append(p.Signers, attest.Signer{Name: name, Keys: []attest.SignerKey{}, Identities: []attest.SignerIdentity{i}})
+			p.Signers = append(p.Signers, attest.Signer{Name: name, Keys: []attest.SignerKey{}, Identities: []attest.SignerIdentity{i}, Independence: s.Independence})
 			continue
 		}
 		p.Signers = append(p.Signers, attest.Signer{Name: name, Keys: []attest.SignerKey{{
 			Key: s.Key.Base64(), ValidFrom: s.From, ValidUntil: s.Until,
-		}}})
+		}}, Independence: s.Independence})
 	}
 	b, err := strictjson.Canonical(p)
 	if err != nil {

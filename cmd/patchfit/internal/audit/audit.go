@@ -34,7 +34,7 @@ func Commands(sh *shell.Shell) []*cobra.Command {
 
 func (a verbs) auditCommand() *cobra.Command {
 	return shell.Group("audit", "ask the ledger who built what and who got it, and verify it (role auditor)",
-		a.whoBuiltCommand(), a.decisionsCommand(), a.channelCommand(), a.receiptCommand(), a.verifyCommand(), a.proveCommand())
+		a.whoBuiltCommand(), a.decisionsCommand(), a.channelCommand(), a.receiptCommand(), a.rebuildsCommand(), a.verifyCommand(), a.proveCommand())
 }
 
 // The parts of the audit API's answers that text shows; --format json has the

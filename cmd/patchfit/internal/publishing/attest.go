@@ -24,7 +24,8 @@ func (a verbs) attestCommand() *cobra.Command {
 		Short:   "make one statement about an artifact: sign, log, timestamp, attach",
 		Example: "  patchfit attest demo/greet:fix-1 --type https://example.org/tested/v1 --predicate tested.json --key ci.pem",
 		Long: `Make one statement about an artifact in a repository. TYPE is a predicate type's
-URI, or one of provenance, environment, base, livepatch, import, equivalence; the predicate is JSON
+URI, or one of provenance, environment, base, livepatch, import, equivalence,
+rebuild, adjudication; the predicate is JSON
 and is checked strictly where the type is one of these. A type nobody knows is
 kept and shown to publishers and auditors, and is never evidence.`,
 		Args: shell.Exactly("REFERENCE"),

@@ -9,12 +9,14 @@ import (
 // TypeNames are the predicate types a person can call by a short name.
 func TypeNames() map[string]string {
 	return map[string]string{
-		"provenance":  attest.TypeProvenance,
-		"environment": attest.TypeEnvironment,
-		"base":        attest.TypeBase,
-		"livepatch":   attest.TypeLivePatch,
-		"import":      attest.TypeImport,
-		"equivalence": attest.TypeEquivalence,
+		"provenance":   attest.TypeProvenance,
+		"environment":  attest.TypeEnvironment,
+		"base":         attest.TypeBase,
+		"livepatch":    attest.TypeLivePatch,
+		"import":       attest.TypeImport,
+		"equivalence":  attest.TypeEquivalence,
+		"rebuild":      attest.TypeRebuild,
+		"adjudication": attest.TypeAdjudication,
 	}
 }
 

@@ -44,6 +44,7 @@ type trustChanges struct {
 	noJournals    []string
 	from          string
 	certified     certified
+	rebuilds      rebuildChanges
 }
 
 const defaultExpiry = 365 * 24 * time.Hour
@@ -55,7 +56,8 @@ func (t *trustChanges) flags(cmd *cobra.Command, prefix string) {
 	f.StringArrayVar(&t.products, prefix+"product", nil, "repository of a new product; its id is made here; repeat for each")
 	f.StringArrayVar(&t.signers, prefix+"signer", nil, "NAME=FILE: a signer and a public key, valid from now; repeat for each")
 	t.certified.flags(cmd, prefix)
-	f.StringArrayVar(&t.authorities, "authority", nil, "PRODUCT:ROLE=NAME: who may say what; product by id or repository; roles builder, base, patch, revocation, channel")
+	t.rebuilds.flags(cmd)
+	f.StringArrayVar(&t.authorities, "authority", nil, "PRODUCT:ROLE=NAME: who may say what; product by id or repository; roles builder, base, patch, revocation, channel, rebuilder, adjudicator")
 	f.DurationVar(&t.expires, "expires", 0, "how long the policy is good for, from now (default: a year at first)")
 	f.StringVar(&t.trustedRoot, "trusted-root", "", "trusted_root.json of the log and timestamp authority: a file, or a URL together with --trusted-root-sha256")
 	f.StringVar(&t.logPolicy, "log-policy", "", "tlog-policy file: which witnesses have to have cosigned; none takes it away")
@@ -186,7 +188,7 @@ func (t *trustChanges) apply(ctx context.Context, p *attest.TrustPolicy, now tim
 		func(p *attest.TrustPolicy) error { return t.addSigners(ctx, p, now) },
 		func(p *attest.TrustPolicy) error { return t.takeTrustedRoot(ctx, p) },
 		func(p *attest.TrustPolicy) error { return t.certified.apply(p, now) },
-		t.dropAuthorities, t.addAuthorities, t.askChannels, t.takeLogPolicy, t.takeTUFRoot,
+		t.dropAuthorities, t.addAuthorities, t.rebuilds.apply, t.askChannels, t.takeLogPolicy, t.takeTUFRoot,
 		func(p *attest.TrustPolicy) error { return t.changeJournals(ctx, p) },
 	}
 	for _, step := range steps {

@@ -289,5 +289,6 @@ func (v *Answer) text(w io.Writer) {
 		for _, r := range roles {
 			fmt.Fprintln(w, r)
 		}
+		rebuildsText(w, p)
 	}
 }
