@@ -100,6 +100,7 @@ var may = map[string][]string{
 	"build/builder":           {"internal/strictjson", "internal/term", "attest", "build", "build/deb822", "build/inventory"},
 	"build/rootfs":            {"internal/durable", "internal/strictjson", "attest"},
 	"build/sandbox":           {},
+	"build/sandbox/runc":      {"build/sandbox"},
 
 	"host":                      {"internal/durable", "internal/keyfile", "internal/strictjson", "attest", "ledger", "ledger/client", "ledger/tuf", "ledger/tuf/update", "verify", "policy", "policy/inquiry", "registry/api", "registry/assertion", "internal/succession"},
 	"web":                       {"internal/strictjson", "attest", "ledger", "ledger/index", "ledger/account"},
