@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -106,24 +105,30 @@ func diskState(dir string) (disk, error) {
 }
 
 // treeSize returns the size of a tree that changes: of each file the larger of
-// what it holds and what it takes, once, however many names it has. hidden says
-// that it has directories which cannot be read.
+// what it holds and what it takes, once, however many names it has. It never
+// leaves the tree, whatever the job puts in its way. hidden says that there are
+// directories that could not be read, closed or changed meanwhile.
 func treeSize(dir string) (total int64, hidden bool, err error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return 0, false, err
+	}
+	defer root.Close()
 	type id struct{ dev, ino uint64 }
 	seen := map[id]bool{}
-	err = filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+	err = fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
 		var info fs.FileInfo
 		if err == nil {
 			info, err = e.Info()
 		}
 		switch {
-		case errors.Is(err, fs.ErrNotExist) && name != dir:
+		case err != nil && name == ".":
+			return err
+		case errors.Is(err, fs.ErrNotExist):
 			return nil // it went
-		case errors.Is(err, fs.ErrPermission):
+		case err != nil:
 			hidden = true
 			return nil
-		case err != nil:
-			return err
 		}
 		s, ok := info.Sys().(*syscall.Stat_t)
 		if !ok {
