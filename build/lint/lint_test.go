@@ -142,7 +142,7 @@ func TestOneThingWrong(t *testing.T) {
 		"forged vermagic":  {func(p *objecttest.Livepatch) { p.Salt = "6.1.0-55-amd64" }, nil, lint.ModuleSalt, "6.1.0-55-amd64"},
 		"compiler":         {nil, func(f *objecttest.File) { f.Sections[2].Data = []byte("GCC: 11\x00") }, lint.ModuleCompiler, "GCC: 11"},
 		"absent":           {functions(object.Function{Name: "kill_proc_info"}), nil, lint.SymbolAbsent, "kill_proc_info"},
-		"ambiguous":        {functions(object.Function{Name: "show_name"}), nil, lint.SymbolAmbiguous, "2 symbols"},
+		"ambiguous":        {functions(object.Function{Name: "show_name"}), nil, lint.SymbolAmbiguous, "there are 2"},
 		"position":         {functions(object.Function{Name: "show_name", Position: 3}), nil, lint.SymbolPosition, "position 3"},
 		"parts": {nil, func(f *objecttest.File) {
 			f.Symbols = append([]objecttest.Symbol{{Name: "cmdline_proc_show.constprop.0", Type: elf.STT_FUNC, Section: ".text", Value: 20}}, f.Symbols...)

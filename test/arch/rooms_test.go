@@ -114,6 +114,7 @@ var may = map[string][]string{
 	"cmd/patchfit/internal/builder":    {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "build", "build/builder", "build/inventory", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/importing":  {"internal/exit", "attest", "build/modsign", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/building":   {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "build", "build/rootfs", "build/sandbox", "build/source", "cmd/patchfit/internal/env", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/examining":  {"internal/exit", "internal/publish", "internal/term", "build/compare", "build/lint", "build/object", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/publishing": {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "registry/api", "build", "cmd/patchfit/internal/shell", "verify", "policy"},
 	"cmd/patchfit/internal/verifying":  {"internal/exit", "internal/publish", "internal/signing", "internal/term", "attest", "ledger", "ledger/quorum", "ledger/rekorv1", "verify", "policy", "cmd/patchfit/internal/shell", "internal/config", "internal/mirror", "internal/strictjson", "ledger/client", "policy/inquiry", "registry/api"},
 	"cmd/patchfit/internal/witnessing": {"internal/durable", "internal/exit", "internal/keyfile", "internal/pace", "ledger", "ledger/quorum", "ledger/witness", "cmd/patchfit/internal/shell"},
