@@ -87,7 +87,7 @@ func (l *look) importRules() {
 	if l.base == nil || len(l.base.exports) == 0 {
 		why := "the base tells no checksums of what it exports; give its Module.symvers"
 		if l.base == nil {
-			why = "no base is given"
+			why = l.noBase("")
 		}
 		l.unchecked(ImportCRC, "%s", why)
 		l.unchecked(ImportAbsent, "%s", why)

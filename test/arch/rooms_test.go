@@ -64,14 +64,14 @@ var may = map[string][]string{
 
 	"verify":            {"internal/strictjson", "attest", "ledger", "ledger/quorum"},
 	"verify/verifytest": {"internal/strictjson", "attest", "ledger", "ledger/tlog", "ledger/tsa", "ledger/client", "verify"},
-	"policy":            {"internal/strictjson", "attest", "ledger", "verify"},
+	"policy":            {"internal/strictjson", "attest", "build/lint", "ledger", "verify"},
 	"policy/inquiry":    {"attest", "verify", "policy"},
 	"policy/policytest": {"attest", "ledger", "verify", "verify/verifytest", "policy"},
 
 	"registry/content/s3":      {"internal/keyfile"},
 	"registry/assertion":       {"internal/strictjson", "attest"},
 	"registry/api":             {"internal/strictjson", "attest", "ledger", "policy", "verify", "registry/assertion"},
-	"registry/state":           {"internal/strictjson", "attest", "ledger", "ledger/index", "ledger/tuf", "verify", "policy"},
+	"registry/state":           {"internal/strictjson", "attest", "build/lint", "ledger", "ledger/index", "ledger/tuf", "verify", "policy"},
 	"registry/state/statetest": {"internal/fileid", "internal/strictjson", "attest", "ledger", "ledger/store", "verify", "verify/verifytest", "policy", "registry/state"},
 	"registry/auth":            {"internal/strictjson", "attest", "ledger", "verify", "policy", "registry/assertion", "registry/api", "registry/state"},
 	"registry/control":         {"internal/strictjson", "attest", "ledger", "ledger/tuf", "verify", "policy", "registry/assertion", "registry/api", "registry/auth", "registry/state", "registry/admit", "registry/gate"},
@@ -83,7 +83,7 @@ var may = map[string][]string{
 	"registry/spelling":        {},
 	"registry/doctor":          {"attest", "ledger/tuf", "ledger/tuf/update", "registry/spelling"},
 	"registry/gate":            {"internal/strictjson", "attest", "ledger", "ledger/journal", "verify", "policy", "registry/state"},
-	"registry/admit":           {"internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/state"},
+	"registry/admit":           {"internal/strictjson", "attest", "build/lint", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/state"},
 	"registry":                 {"internal/fileid", "internal/kept", "internal/strictjson", "attest", "ledger", "ledger/store", "ledger/journal", "verify", "policy", "registry/admit", "registry/api", "registry/auth", "registry/content", "registry/damage", "registry/gate", "registry/state"},
 
 	"registry/content/contenttest": {"attest", "registry/content"},
@@ -120,7 +120,7 @@ var may = map[string][]string{
 	"cmd/patchfit/internal/witnessing": {"internal/durable", "internal/exit", "internal/keyfile", "internal/pace", "ledger", "ledger/quorum", "ledger/witness", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/accounting": {"attest", "internal/strictjson", "internal/term", "ledger", "ledger/account", "ledger/client", "registry/api"},
 	"cmd/patchfit/internal/monitoring": {"ledger/account", "internal/exit", "internal/strictjson", "internal/term", "attest", "ledger", "verify", "ledger/client", "ledger/monitor", "ledger/quorum", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/accounting"},
-	"cmd/patchfit/internal/browse":     {"internal/exit", "internal/publish", "internal/term", "attest", "verify", "registry/api", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/verifying"},
+	"cmd/patchfit/internal/browse":     {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "verify", "registry/api", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/verifying"},
 	"cmd/patchfit/internal/mirroring":  {"internal/config", "internal/exit", "internal/mirror", "internal/succession", "internal/term", "attest", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/trust"},
 	"cmd/patchfit/internal/audit":      {"internal/config", "internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "ledger", "ledger/client", "verify", "registry/api", "cmd/patchfit/internal/shell", "cmd/patchfit/internal/accounting", "ledger/account"},
 
