@@ -285,6 +285,7 @@ func TestOtherFiles(t *testing.T) {
 		want  []lint.ID
 	}{
 		"nothing":      {nil, lint.KindUnknown, []lint.ID{lint.FileUnknown}},
+		"packed":       {[]byte("\xfd7zXZ\x00 and so on"), lint.KindUnknown, []lint.ID{lint.FileUnknown}},
 		"text":         {[]byte("diff -u"), lint.KindUnknown, []lint.ID{lint.FileUnknown}},
 		"cut":          {good().Bytes()[:200], lint.KindELF, []lint.ID{lint.FileUnreadable}},
 		"cut header":   {[]byte(object.KpatchMagic), lint.KindKpatch, []lint.ID{lint.FileUnreadable}},

@@ -3,6 +3,7 @@ package lint
 import (
 	"debug/elf"
 	"fmt"
+	"io"
 	"path"
 	"strconv"
 	"strings"
@@ -73,7 +74,7 @@ func (l *look) read(p File) error {
 	id, ok := object.ReadIdent(p.Reader)
 	if !ok {
 		f.Kind = KindUnknown
-		l.find(FileUnknown, "neither an ELF file nor a libcare patch")
+		l.find(FileUnknown, "neither an ELF file nor a libcare patch%s", packed(p.Reader))
 		return nil
 	}
 	f.Kind, f.Target = KindELF, machineOf(id)
@@ -203,6 +204,18 @@ func (l *look) readKpatch(p File) error {
 		f.Target = machineOf(id)
 	}
 	return nil
+}
+
+// packed says what a file is packed with, as distributions pack modules.
+func packed(r io.ReaderAt) string {
+	var b [6]byte
+	n, _ := r.ReadAt(b[:], 0)
+	for magic, by := range map[string]string{"\xfd7zXZ\x00": "xz", "\x28\xb5\x2f\xfd": "zstd", "\x1f\x8b": "gzip"} {
+		if strings.HasPrefix(string(b[:n]), magic) {
+			return "; it is packed with " + by + ": unpack it first"
+		}
+	}
+	return ""
 }
 
 func isHex(s string) bool { return s != "" && strings.Trim(s, "0123456789abcdef") == "" }
