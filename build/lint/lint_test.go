@@ -190,6 +190,32 @@ func TestContradictions(t *testing.T) {
 	}
 }
 
+// bootImage returns the header of a kernel as it is booted, of this release.
+func bootImage(release string, flags uint16) []byte {
+	b := make([]byte, 0x400)
+	copy(b[0x202:], "HdrS")
+	binary.LittleEndian.PutUint16(b[0x206:], 0x20f)
+	binary.LittleEndian.PutUint16(b[0x20e:], 0x100)
+	binary.LittleEndian.PutUint16(b[0x236:], flags)
+	copy(b[0x300:], release+" (somebody) #1 SMP\x00")
+	return b
+}
+
+// TestBootImage: of a kernel as it is booted the release is known, and the
+// machine, and nothing else.
+func TestBootImage(t *testing.T) {
+	signed := objecttest.Signed(good().Bytes(), nil)
+	if r := look(t, signed, bootImage(release, 1), nil); len(r.Findings) != 0 || len(r.NotChecked) == 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := look(t, signed, bootImage("6.1.0-55-amd64", 1), nil); !cmp.Equal(ids(r), []lint.ID{lint.ModuleVermagic}) {
+		t.Errorf("another release: %+v", r.Findings)
+	}
+	if r := look(t, signed, bootImage(release, 0), nil); !r.Has(lint.ELFClass) || !r.Has(lint.ELFMachine) {
+		t.Errorf("32 bits: %+v", r.Findings)
+	}
+}
+
 func TestDeclaredTables(t *testing.T) {
 	symbols, err := object.ReadTable(strings.NewReader("1 T cmdline_proc_show\n2 t virtnet_poll\t[virtio_net]\n"))
 	if err != nil {
@@ -352,6 +378,7 @@ func TestTableOfIDs(t *testing.T) {
 func FuzzLook(f *testing.F) {
 	base, patch := library(elf.ELFCLASS64, binary.LittleEndian)
 	f.Add(good().Bytes(), kernel(nil))
+	f.Add(good().Bytes(), bootImage(release, 1))
 	f.Add(patch(object.ULP{PatchID: strings.Repeat("01", 32), Target: "x"}), base.Bytes())
 	f.Fuzz(func(t *testing.T, p, b []byte) {
 		other := file(b)

@@ -36,6 +36,7 @@ type base struct {
 	symbols *object.Table
 	exports map[string]uint32
 	object  string // what live patches call it; "": not told
+	release string // of a kernel as it is booted
 }
 
 func hexCRC(crc uint32) string { return fmt.Sprintf("0x%08x", crc) }
@@ -236,6 +237,10 @@ func (l *look) readBase(p File) error {
 	var err error
 	if l.report.Base, err = object.FileDigest(p.Reader, p.Size); err != nil {
 		return err
+	}
+	if boot := object.ReadBootImage(p.Reader); boot != nil {
+		b.ident, b.release, b.object = &boot.Ident, boot.Release, object.Vmlinux
+		return nil
 	}
 	id, ok := object.ReadIdent(p.Reader)
 	if !ok {

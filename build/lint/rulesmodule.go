@@ -56,6 +56,9 @@ func (l *look) baseRelease() (release, flags string) {
 	if release == "" && l.base != nil && l.base.elf != nil {
 		release, _ = l.base.elf.BuildSalt()
 	}
+	if release == "" && l.base != nil {
+		release = l.base.release
+	}
 	return cmp.Or(l.options.Declared.Release, release), flags
 }
 

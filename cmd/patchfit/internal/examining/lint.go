@@ -36,7 +36,7 @@ checksums that differ, a vermagic that its build salt contradicts, another byte
 order, copies of a function that stay as they were.
 
 --base is the base's file, or a reference to it; of a patch in a repository it is
-what the patch is attached to. A kernel as it is booted tells nothing of itself:
+what the patch is attached to. A kernel as it is booted tells little of itself:
 give its System.map and Module.symvers. What could not be looked for is listed.
 Exit code 6 where a finding is an error or a contradiction.`,
 		Args: shell.Exactly("FILE or REFERENCE"),
