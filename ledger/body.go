@@ -47,6 +47,8 @@ func bodyOf(k Kind) any {
 		return new(StatementAdmitted)
 	case KindChannel:
 		return new(ChannelTaken)
+	case KindLint:
+		return new(Linted)
 	case KindDecision:
 		return new(Decided)
 	case KindUses:

@@ -41,6 +41,7 @@ const (
 	KindDelete      Kind = "delete"          // Deleted
 	KindStatement   Kind = "statement"       // StatementAdmitted
 	KindChannel     Kind = "channel"         // ChannelTaken
+	KindLint        Kind = "lint"            // Linted
 	KindDecision    Kind = "decision"        // Decided
 	KindUses        Kind = "decision-uses"   // DecisionUses
 )
@@ -201,6 +202,16 @@ type ChannelTaken struct {
 	Version int64         `json:"version"`
 	Bundle  attest.Digest `json:"bundle"` // in the store
 	By      string        `json:"by"`
+}
+
+// Linted: the server looked into a live patch, and its base, as it came in. It
+// is the server's own computation, by a linter of that version.
+type Linted struct {
+	Repository string        `json:"repository"`
+	Digest     attest.Digest `json:"digest"` // manifest of the patch, whose own record comes after
+	Report     attest.Digest `json:"report"` // in the store
+	Linter     string        `json:"linter"` // version of the rules
+	By         string        `json:"by"`     // principal who put the patch
 }
 
 // Decided: the gate answered a host for the first time under these inputs.

@@ -42,6 +42,7 @@ func TestRecordReadsBack(t *testing.T) {
 		KindGrant:       Granted{"id", "p", "publisher", true, "root"},
 		KindToken:       TokenMade{"t", "00", nil, testTime, "root"},
 		KindChannel:     ChannelTaken{"p", "stable", 3, digest, "root"},
+		KindLint:        Linted{"lib/demo", digest, digest, "patchfit-lint/1", "ci"},
 		KindEmbargo:     Embargoed{"p", digest, testTime, []string{"h"}, false, "root"},
 		KindHost:        HostEnrolled{Host: "h", Name: "web-17", Key: "key", Products: []string{"p"}, State: "active"},
 		KindHostRecord:  HostRecorded{"h", 7, digest},

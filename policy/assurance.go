@@ -80,6 +80,7 @@ func (f *view) assurance() bool {
 	if got := f.baseAssurance(); baseLevel(got) < baseLevel(want.Base) {
 		f.bySite(f.Site.Modes.MinimumBase, ruleAssurance, "assurance of the base", "at least "+want.Base, got)
 	}
+	f.linted()
 	return true
 }
 

@@ -89,6 +89,9 @@ func TestEveryFactIsNeeded(t *testing.T) {
 		"*.Patch*.Equivalence":         "of another basis of fit: TestEquivalenceDenials",
 		"*.Patch*.Base*.Import":        "of another basis of fit: TestVendorDenials",
 		"*.Host*.Bases[0]*.Import":     "of another basis of fit: TestVendorDenials",
+		"*.Site*.Modes.Lint":           "as above",
+		"*.Site*.DenyLint":             "asked where the site policy does: TestLintIsAsked",
+		"*.Patch*.Lint":                "asked where the site policy does: TestLintIsAsked",
 	}
 	var facts []fact
 	collect(reflect.ValueOf(f), "", &facts)

@@ -67,6 +67,7 @@ type Patch struct {
 	Import      *verify.Evidence // import/v1
 	Equivalence *verify.Evidence // vouches for Environment, as one for Base
 	Base        *Base            // what its statement names; nil: unknown
+	Lint        *Lint            // what the server found in it; nil: nobody looked
 	Contested   string           // what two trusted statements disagree about; "" if nothing
 	under       gathering
 	vetted      [2]vetted // Statement, Provenance

@@ -13,6 +13,7 @@ type Modes struct {
 	MinimumHost    Mode
 	MinimumBase    Mode
 	RequireChannel Mode
+	Lint           Mode
 }
 
 // A Mode is how a site rule is meant. All but Warn enforces.
@@ -27,10 +28,11 @@ const (
 // read reads the modes of a site policy. A site rule is called by the field
 // that sets it; any other name is an error, that of a core rule by its own.
 func (m *Modes) read(written map[string]string) error {
-	*m = Modes{Enforce, Enforce, Enforce, Enforce}
+	*m = Modes{Enforce, Enforce, Enforce, Enforce, Enforce}
 	site := map[string]*Mode{
 		"maxRecordAge": &m.MaxRecordAge, "minimumAssurance.host": &m.MinimumHost, "minimumAssurance.base": &m.MinimumBase,
 		"requireChannel": &m.RequireChannel,
+		"lint":           &m.Lint,
 	}
 	for name, mode := range written {
 		field := site[name]
@@ -39,7 +41,7 @@ func (m *Modes) read(written map[string]string) error {
 		case field == nil && isRule:
 			return strictjson.Errorf("/modes/"+name, "a core rule has no mode: it is always enforced")
 		case field == nil:
-			return strictjson.Errorf("/modes", "%.40q is no site rule; they are maxRecordAge, minimumAssurance.host, minimumAssurance.base and requireChannel", name)
+			return strictjson.Errorf("/modes", "%.40q is no site rule; they are maxRecordAge, minimumAssurance.host, minimumAssurance.base, requireChannel and lint", name)
 		case mode != string(Enforce) && mode != string(Warn):
 			return strictjson.Errorf("/modes/"+name, "%.40q is not enforce or warn", mode)
 		}

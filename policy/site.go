@@ -17,8 +17,9 @@ import (
 type Site struct {
 	MaxRecordAge     time.Duration // how long ago the newest host record may have arrived
 	MinimumAssurance Assurance
-	RequireChannel   bool  // a patch counts only while a channel offers it, whatever the trust policy says
-	Modes            Modes // of these; the zero value enforces
+	RequireChannel   bool    // a patch counts only while a channel offers it, whatever the trust policy says
+	DenyLint         LintIDs // findings that a patch may not have; zero: lint is not asked
+	Modes            Modes   // of these; the zero value enforces
 	digest           attest.Digest
 }
 
@@ -32,6 +33,7 @@ type siteFile struct {
 	MaxRecordAge     string            `json:"maxRecordAge"`
 	MinimumAssurance Assurance         `json:"minimumAssurance"`
 	RequireChannel   bool              `json:"requireChannel,omitzero"`
+	Lint             *siteLint         `json:"lint,omitzero"`
 	Modes            map[string]string `json:"modes,omitzero"`
 }
 
@@ -47,7 +49,7 @@ func DefaultSite() *Site {
 	return &Site{
 		MaxRecordAge:     24 * time.Hour,
 		MinimumAssurance: Assurance{Host: HostSigned, Base: BaseBuilt},
-		Modes:            Modes{Enforce, Enforce, Enforce, Enforce},
+		Modes:            Modes{Enforce, Enforce, Enforce, Enforce, Enforce},
 		digest:           attest.DigestOf([]byte(defaultSite)),
 	}
 }
@@ -68,6 +70,12 @@ func LoadSite(doc []byte) (*Site, error) {
 		return nil, fmt.Errorf("site policy: %w", err)
 	}
 	s := &Site{MaxRecordAge: age, MinimumAssurance: f.MinimumAssurance, RequireChannel: f.RequireChannel, digest: attest.DigestOf(doc)}
+	if f.Lint != nil {
+		if err := f.Lint.check(); err != nil {
+			return nil, fmt.Errorf("site policy: %w", err)
+		}
+		s.DenyLint = f.Lint.ids()
+	}
 	if err := s.Modes.read(f.Modes); err != nil {
 		return nil, fmt.Errorf("site policy: %w", err)
 	}

@@ -9,14 +9,14 @@ import (
 	"github.com/patchfit/patchfit/verify"
 )
 
-const allWarn = goodSite + "modes:\n  maxRecordAge: warn\n  minimumAssurance.host: warn\n  minimumAssurance.base: warn\n"
+const allWarn = goodSite + "modes:\n  maxRecordAge: warn\n  minimumAssurance.host: warn\n  minimumAssurance.base: warn\n  lint: warn\n"
 
 func TestSiteModes(t *testing.T) {
 	s, err := policy.LoadSite([]byte(allWarn))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (policy.Modes{MaxRecordAge: policy.Warn, MinimumHost: policy.Warn, MinimumBase: policy.Warn, RequireChannel: policy.Enforce}); s.Modes != want {
+	if want := (policy.Modes{MaxRecordAge: policy.Warn, MinimumHost: policy.Warn, MinimumBase: policy.Warn, RequireChannel: policy.Enforce, Lint: policy.Warn}); s.Modes != want {
 		t.Errorf("modes %+v", s.Modes)
 	}
 	for name, tt := range map[string]struct{ modes, says string }{

@@ -124,12 +124,17 @@ func (s *manifests) keep(a *admit.Admission, raw []byte) error {
 			return err
 		}
 	}
+	if a.Look != nil {
+		if _, err := s.registry.Store.Put(a.Look.Raw); err != nil {
+			return err
+		}
+	}
 	_, err := s.registry.Store.Put(raw)
 	return err
 }
 
-// announce records what came in: a statement takes effect before the manifest
-// that carries it is seen, so that a manifest that is seen was announced whole.
+// announce records what came in: a statement, and what was found in a patch, take
+// effect before the manifest is seen, so that one that is seen was announced whole.
 // What is there already is not recorded again.
 func (s *manifests) announce(ctx context.Context, x *exchange, a *admit.Admission) error {
 	d := a.Manifest.Artifact.Manifest
@@ -138,6 +143,14 @@ func (s *manifests) announce(ctx context.Context, x *exchange, a *admit.Admissio
 		err := x.record(ctx, ledger.KindStatement, ledger.StatementAdmitted{
 			Repository: s.name, Subject: b.Evidence.Subject(), Referrer: d,
 			Bundle: b.Evidence.Bundle(), Type: b.Evidence.Type(), By: x.principal.ID,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if a.Look != nil {
+		err := x.record(ctx, ledger.KindLint, ledger.Linted{
+			Repository: s.name, Digest: d, Report: attest.DigestOf(a.Look.Raw), Linter: a.Look.Report.Linter, By: x.principal.ID,
 		})
 		if err != nil {
 			return err

@@ -60,6 +60,7 @@ type Options struct {
 	// MaxDebug is how many bytes of the base's debug information are read to
 	// find copies of a function; 0: 64 MiB.
 	MaxDebug uint64
+	NoBase   string // why no base is given; "": nobody says
 }
 
 // A Report is what a look found.
@@ -116,6 +117,13 @@ func Look(patch File, base *File, o *Options) (*Report, error) {
 	}
 	l.rules()
 	return l.finish(), nil
+}
+
+// Knows reports whether a file begins as one that there is something to find
+// in.
+func Knows(r io.ReaderAt) bool {
+	_, ok := object.ReadIdent(r)
+	return ok || object.IsKpatch(r)
 }
 
 // finish sorts, so that no report depends on the order of the rules.

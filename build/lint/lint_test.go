@@ -142,7 +142,7 @@ func TestOneThingWrong(t *testing.T) {
 		"forged vermagic":  {func(p *objecttest.Livepatch) { p.Salt = "6.1.0-55-amd64" }, nil, lint.ModuleSalt, "6.1.0-55-amd64"},
 		"compiler":         {nil, func(f *objecttest.File) { f.Sections[2].Data = []byte("GCC: 11\x00") }, lint.ModuleCompiler, "GCC: 11"},
 		"absent":           {functions(object.Function{Name: "kill_proc_info"}), nil, lint.SymbolAbsent, "kill_proc_info"},
-		"ambiguous":        {functions(object.Function{Name: "show_name"}), nil, lint.SymbolAmbiguous, "2 symbols"},
+		"ambiguous":        {functions(object.Function{Name: "show_name"}), nil, lint.SymbolAmbiguous, "there are 2"},
 		"position":         {functions(object.Function{Name: "show_name", Position: 3}), nil, lint.SymbolPosition, "position 3"},
 		"parts": {nil, func(f *objecttest.File) {
 			f.Symbols = append([]objecttest.Symbol{{Name: "cmdline_proc_show.constprop.0", Type: elf.STT_FUNC, Section: ".text", Value: 20}}, f.Symbols...)
@@ -187,6 +187,32 @@ func TestContradictions(t *testing.T) {
 	}
 	if c := look(t, good().Bytes(), kernel(nil), nil).Contradiction(); c != nil {
 		t.Errorf("good: %+v", c)
+	}
+}
+
+// bootImage returns the header of a kernel as it is booted, of this release.
+func bootImage(release string, flags uint16) []byte {
+	b := make([]byte, 0x400)
+	copy(b[0x202:], "HdrS")
+	binary.LittleEndian.PutUint16(b[0x206:], 0x20f)
+	binary.LittleEndian.PutUint16(b[0x20e:], 0x100)
+	binary.LittleEndian.PutUint16(b[0x236:], flags)
+	copy(b[0x300:], release+" (somebody) #1 SMP\x00")
+	return b
+}
+
+// TestBootImage: of a kernel as it is booted the release is known, and the
+// machine, and nothing else.
+func TestBootImage(t *testing.T) {
+	signed := objecttest.Signed(good().Bytes(), nil)
+	if r := look(t, signed, bootImage(release, 1), nil); len(r.Findings) != 0 || len(r.NotChecked) == 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := look(t, signed, bootImage("6.1.0-55-amd64", 1), nil); !cmp.Equal(ids(r), []lint.ID{lint.ModuleVermagic}) {
+		t.Errorf("another release: %+v", r.Findings)
+	}
+	if r := look(t, signed, bootImage(release, 0), nil); !r.Has(lint.ELFClass) || !r.Has(lint.ELFMachine) {
+		t.Errorf("32 bits: %+v", r.Findings)
 	}
 }
 
@@ -285,6 +311,7 @@ func TestOtherFiles(t *testing.T) {
 		want  []lint.ID
 	}{
 		"nothing":      {nil, lint.KindUnknown, []lint.ID{lint.FileUnknown}},
+		"packed":       {[]byte("\xfd7zXZ\x00 and so on"), lint.KindUnknown, []lint.ID{lint.FileUnknown}},
 		"text":         {[]byte("diff -u"), lint.KindUnknown, []lint.ID{lint.FileUnknown}},
 		"cut":          {good().Bytes()[:200], lint.KindELF, []lint.ID{lint.FileUnreadable}},
 		"cut header":   {[]byte(object.KpatchMagic), lint.KindKpatch, []lint.ID{lint.FileUnreadable}},
@@ -351,6 +378,7 @@ func TestTableOfIDs(t *testing.T) {
 func FuzzLook(f *testing.F) {
 	base, patch := library(elf.ELFCLASS64, binary.LittleEndian)
 	f.Add(good().Bytes(), kernel(nil))
+	f.Add(good().Bytes(), bootImage(release, 1))
 	f.Add(patch(object.ULP{PatchID: strings.Repeat("01", 32), Target: "x"}), base.Bytes())
 	f.Fuzz(func(t *testing.T, p, b []byte) {
 		other := file(b)

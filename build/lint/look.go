@@ -3,6 +3,7 @@ package lint
 import (
 	"debug/elf"
 	"fmt"
+	"io"
 	"path"
 	"strconv"
 	"strings"
@@ -35,6 +36,7 @@ type base struct {
 	symbols *object.Table
 	exports map[string]uint32
 	object  string // what live patches call it; "": not told
+	release string // of a kernel as it is booted
 }
 
 func hexCRC(crc uint32) string { return fmt.Sprintf("0x%08x", crc) }
@@ -73,7 +75,7 @@ func (l *look) read(p File) error {
 	id, ok := object.ReadIdent(p.Reader)
 	if !ok {
 		f.Kind = KindUnknown
-		l.find(FileUnknown, "neither an ELF file nor a libcare patch")
+		l.find(FileUnknown, "neither an ELF file nor a libcare patch%s", packed(p.Reader))
 		return nil
 	}
 	f.Kind, f.Target = KindELF, machineOf(id)
@@ -205,6 +207,18 @@ func (l *look) readKpatch(p File) error {
 	return nil
 }
 
+// packed says what a file is packed with, as distributions pack modules.
+func packed(r io.ReaderAt) string {
+	var b [6]byte
+	n, _ := r.ReadAt(b[:], 0)
+	for magic, by := range map[string]string{"\xfd7zXZ\x00": "xz", "\x28\xb5\x2f\xfd": "zstd", "\x1f\x8b": "gzip"} {
+		if strings.HasPrefix(string(b[:n]), magic) {
+			return "; it is packed with " + by + ": unpack it first"
+		}
+	}
+	return ""
+}
+
 func isHex(s string) bool { return s != "" && strings.Trim(s, "0123456789abcdef") == "" }
 
 // newBase returns what is declared of a base: tables are those of a kernel.
@@ -223,6 +237,10 @@ func (l *look) readBase(p File) error {
 	var err error
 	if l.report.Base, err = object.FileDigest(p.Reader, p.Size); err != nil {
 		return err
+	}
+	if boot := object.ReadBootImage(p.Reader); boot != nil {
+		b.ident, b.release, b.object = &boot.Ident, boot.Release, object.Vmlinux
+		return nil
 	}
 	id, ok := object.ReadIdent(p.Reader)
 	if !ok {

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/patchfit/patchfit/build/object"
@@ -50,7 +51,7 @@ func (l *look) machine() {
 // noBase says why the base does not help.
 func (l *look) noBase(what string) string {
 	if l.base == nil {
-		return "no base is given"
+		return cmp.Or(l.options.NoBase, "no base is given")
 	}
 	return "the base is not " + what
 }

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -55,6 +56,9 @@ func (l *look) baseRelease() (release, flags string) {
 	if release == "" && l.base != nil && l.base.elf != nil {
 		release, _ = l.base.elf.BuildSalt()
 	}
+	if release == "" && l.base != nil {
+		release = l.base.release
+	}
 	return cmp.Or(l.options.Declared.Release, release), flags
 }
 
@@ -81,12 +85,12 @@ func (l *look) compiler() {
 func (l *look) importRules() {
 	m := l.module
 	if !m.Versioned && len(m.Imports) > 0 {
-		l.find(ImportUnversion, "it takes %d symbols from elsewhere and has no checksums of them", len(m.Imports))
+		l.find(ImportUnversion, "it takes %s from elsewhere and has no checksums of them", many(len(m.Imports), "symbol"))
 	}
 	if l.base == nil || len(l.base.exports) == 0 {
 		why := "the base tells no checksums of what it exports; give its Module.symvers"
 		if l.base == nil {
-			why = "no base is given"
+			why = l.noBase("")
 		}
 		l.unchecked(ImportCRC, "%s", why)
 		l.unchecked(ImportAbsent, "%s", why)
@@ -125,7 +129,7 @@ func (l *look) livepatchRules() {
 		l.find(KLPCallbacks, "it has callbacks for %s", strings.Join(f.Callbacks, ", "))
 	}
 	if len(f.States) > 0 {
-		l.find(KLPStates, "it has %d states, the first %s in version %d", len(p.States), f.States[0].ID, f.States[0].Version)
+		l.find(KLPStates, "it has %s, the first %s in version %d", many(len(p.States), "state"), f.States[0].ID, f.States[0].Version)
 	}
 	for _, fn := range p.Functions {
 		l.symbol(fn, "it patches")
@@ -133,6 +137,20 @@ func (l *look) livepatchRules() {
 	for _, fn := range p.Symbols {
 		l.symbol(fn, "it asks for")
 	}
+}
+
+func many(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func there(n uint64) string {
+	if n == 1 {
+		return "there is 1"
+	}
+	return fmt.Sprintf("there are %d", n)
 }
 
 // symbol looks for a function as the kernel does: by name, and by position
@@ -152,9 +170,9 @@ func (l *look) symbol(fn object.Function, does string) {
 	case n == 0:
 		l.find(SymbolAbsent, "%s %s of %s, which is not there%s", does, fn.Name, fn.Object, l.parts(fn.Name))
 	case fn.Position == 0 && n > 1:
-		l.find(SymbolAmbiguous, "%s %s of %s, and %d symbols have that name", does, fn.Name, fn.Object, n)
+		l.find(SymbolAmbiguous, "%s %s of %s, and %s of that name", does, fn.Name, fn.Object, there(n))
 	case fn.Position > n:
-		l.find(SymbolPosition, "%s %s of %s at position %d, and %d symbols have that name", does, fn.Name, fn.Object, fn.Position, n)
+		l.find(SymbolPosition, "%s %s of %s at position %d, and %s of that name", does, fn.Name, fn.Object, fn.Position, there(n))
 	case does == "it patches":
 		l.clones(fn.Object, fn.Name)
 	}

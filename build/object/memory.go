@@ -10,7 +10,7 @@ import (
 const (
 	maxData   = 32 << 20 // bytes of one section
 	maxLinked = 1 << 20  // relocations of the sections looked at
-	maxWork   = 64 << 20 // words and relocations compared to find tables
+	maxWork   = 4 << 20  // words and relocations compared to find tables
 )
 
 // A spot is a place in a section.

@@ -4,11 +4,12 @@ import (
 	"debug/dwarf"
 	"debug/elf"
 	"io"
+	"path"
 	"slices"
 )
 
 // Producers returns what debug information of at most limit bytes says of how
-// e was made: the directories it was compiled in, and what the compiler says
+// e was made: the directories it was compiled in or from, and what the compiler says
 // of itself and its options. Each once, sorted.
 func Producers(e *ELF, limit uint64) (dirs, compilers []string, err error) {
 	if err := e.debugFits(limit); err != nil {
@@ -33,6 +34,9 @@ func Producers(e *ELF, limit uint64) (dirs, compilers []string, err error) {
 		}
 		if entry.Tag == dwarf.TagCompileUnit {
 			dirs = once(dirs, entry.Val(dwarf.AttrCompDir))
+			if name, ok := entry.Val(dwarf.AttrName).(string); ok && path.IsAbs(name) {
+				dirs = once(dirs, path.Dir(name))
+			}
 			compilers = once(compilers, entry.Val(dwarf.AttrProducer))
 		}
 	}

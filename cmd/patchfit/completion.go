@@ -83,7 +83,7 @@ type completer = func(cmd *cobra.Command, args []string, word string) ([]string,
 func complete(sh *shell.Shell, root *cobra.Command) {
 	references := map[string]int{ // place of the reference among the arguments
 		"tree": 0, "ls": 0, "mirror pull": 0, "mirror copy": 0, "rm": 0, "attest": 0, "verify": 0, "why": 1,
-		"audit who-built": 0, "env show": 0, "env diff": anywhere,
+		"audit who-built": 0, "env show": 0, "env diff": anywhere, "lint": 0, "diff": anywhere,
 	}
 	for path, place := range references {
 		if cmd, _, err := root.Find(strings.Fields(path)); err == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/builder"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/building"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/env"
+	"github.com/patchfit/patchfit/cmd/patchfit/internal/examining"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/identity"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/importing"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/mirroring"
@@ -34,7 +35,7 @@ func newRoot(sh *shell.Shell) *cobra.Command {
 	})
 	sh.Flags(root)
 	for _, room := range []func(*shell.Shell) []*cobra.Command{
-		identity.Commands, trust.Commands, admin.Commands, env.Commands, building.Commands, builder.Commands, importing.Commands, publishing.Commands,
+		identity.Commands, trust.Commands, admin.Commands, env.Commands, building.Commands, builder.Commands, importing.Commands, examining.Commands, publishing.Commands,
 		browse.Commands, mirroring.Commands, verifying.Commands, audit.Commands, monitoring.Commands, witnessing.Commands,
 	} {
 		root.AddCommand(room(sh)...)

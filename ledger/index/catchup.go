@@ -135,6 +135,8 @@ func (p *projection) record(r ledger.Record) error {
 		return with(r, p.statement)
 	case ledger.KindChannel:
 		return with(r, p.channel)
+	case ledger.KindLint:
+		return with(r, p.linted)
 	case ledger.KindDecision:
 		return with(r, p.decision)
 	case ledger.KindUses:

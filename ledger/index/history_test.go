@@ -300,7 +300,7 @@ func randomHistory(t testing.TB, seed uint64, n int) *ledgerSource {
 
 // other adds a record of one of the rarer kinds.
 func (s *ledgerSource) other(r *mrand.Rand, repository string, artifact attest.Digest, version *int64) {
-	switch r.IntN(7) {
+	switch r.IntN(8) {
 	case 6:
 		s.channel([]string{productA, productB}[r.IntN(2)], []string{"stable", "beta"}[r.IntN(2)], int64(len(s.records)), r.IntN(4), digestsOf("r"),
 			attest.ChannelBase{Base: artifact, Patches: digestsOf(fmt.Sprint(r.IntN(3))), Superseded: digestsOf()})
@@ -315,6 +315,8 @@ func (s *ledgerSource) other(r *mrand.Rand, repository string, artifact attest.D
 		s.add(ledger.KindPrincipal, ledger.PrincipalAdded{Principal: uuid(99), Name: "ci", Key: keys()[1].public.Base64(), By: "root"})
 	case 4:
 		s.add(ledger.KindGrant, ledger.Granted{Principal: uuid(99), Product: productA, Role: "auditor", By: "root"})
+	case 7:
+		s.add(ledger.KindLint, ledger.Linted{Repository: repository, Digest: artifact, Report: s.put([]byte(`{"findings":[]}`)), Linter: "one", By: "ci"})
 	case 5:
 		s.add(ledger.KindToken, ledger.TokenMade{Token: "t", MAC: "00", Products: []string{productA}, Expires: epoch, By: "root"})
 		s.add(ledger.KindEmbargo, ledger.Embargoed{Product: productA, Patch: artifact, Hosts: []string{uuid(1)}, By: "root"})

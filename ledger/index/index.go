@@ -151,7 +151,10 @@ func (x *Index) prepare() error {
 	if err != nil || have != format {
 		return fmt.Errorf("%w: format %d, not %d", ErrRebuild, have, format)
 	}
-	_, err = x.write.Exec("CREATE INDEX IF NOT EXISTS statement_leaf ON statement (log_index, sequence)")
+	if _, err = x.write.Exec("CREATE INDEX IF NOT EXISTS statement_leaf ON statement (log_index, sequence)"); err != nil {
+		return err
+	}
+	_, err = x.write.Exec(lintTable)
 	return err
 }
 
@@ -162,6 +165,9 @@ func (x *Index) create() error {
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
 	if _, err := tx.Exec(schema); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(lintTable); err != nil {
 		return err
 	}
 	if _, err := tx.Exec("INSERT INTO applied (one, format, sequence) VALUES (1, ?, 0)", format); err != nil {

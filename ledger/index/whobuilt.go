@@ -43,6 +43,7 @@ type Link struct {
 	Deleted       *By            `json:"deleted,omitzero"`   // it is hidden since; its evidence stays
 	Statements    []StatementRow `json:"statements"`         // in journal order
 	Revocations   []StatementRow `json:"revocations"`        // of the artifact, its file, its statements or their keys
+	Lint          *LintRow       `json:"lint,omitzero"`      // of a live patch: what the server found in it last
 }
 
 // By is a journal record and the principal who caused it.
@@ -125,7 +126,10 @@ func (v *view) link(l *Lineage, d attest.Digest) (*Link, error) {
 	if link.Statements, err = v.statements(l, d, false); err != nil {
 		return nil, err
 	}
-	link.Revocations, err = v.revocations(l, link)
+	if link.Revocations, err = v.revocations(l, link); err != nil {
+		return nil, err
+	}
+	link.Lint, err = v.lint(l, d)
 	return link, err
 }
 

@@ -77,6 +77,7 @@ func entries() []entry {
 		{ledger.KindGrant, ledger.Granted{Principal: canary, Product: canary, Role: canary, By: canary}, "", ""},
 		{ledger.KindToken, ledger.TokenMade{Token: canary, MAC: canary, Products: []string{canary}, Expires: time.Unix(0, 0).UTC(), By: canary}, "", ""},
 		{ledger.KindChannel, ledger.ChannelTaken{Product: canary, Name: "stable", Version: 1, Bundle: digest, By: canary}, "", ""},
+		{ledger.KindLint, ledger.Linted{Repository: canary, Digest: digest, Report: digest, Linter: canary, By: canary}, "", ""},
 		{ledger.KindEmbargo, ledger.Embargoed{Product: canary, Patch: digest, Hosts: []string{canary}, By: canary}, "", ""},
 		{ledger.KindEnded, ledger.PrincipalEnded{Principal: canary, By: canary}, "", ""},
 		{ledger.KindBlob, ledger.BlobPut{Repository: canary, Digest: digest, Size: 1, By: canary}, "", ""},

@@ -11,6 +11,7 @@ package admit
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/registry/state"
@@ -60,6 +61,8 @@ type Admission struct {
 	// Bundle is the Sigstore bundle the manifest carries, whole and verified;
 	// nil: none.
 	Bundle *Bundle
+	// Look is what was found in a live patch; nil: nothing new.
+	Look *Look
 }
 
 // A Bundle is a verified bundle about a manifest of the repository.
@@ -75,11 +78,12 @@ type Bundle struct {
 // An Admitter admits by what a [state.State] knows. It is safe for concurrent
 // use.
 type Admitter struct {
-	state *state.State
+	state   *state.State
+	looking sync.Mutex // into one patch at a time
 }
 
 // New returns an Admitter.
-func New(s *state.State) *Admitter { return &Admitter{s} }
+func New(s *state.State) *Admitter { return &Admitter{state: s} }
 
 // Manifest admits a manifest or returns a [*verify.Refusal]. Other errors mean
 // that it could not be found out.
@@ -107,6 +111,12 @@ func (a *Admitter) Manifest(p Put) (*Admission, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.Type == attest.ArtifactPatch && !isBundle(m) {
+		admission.Look, err = a.look(m, p)
+	}
+	if err != nil {
+		return nil, err
+	}
 	return admission, nil
 }
 
@@ -124,7 +134,7 @@ func read(p Put) (*state.Manifest, error) {
 			return nil, err
 		}
 	}
-	if err := lint(p.Raw, limit); err != nil {
+	if err := legible(p.Raw, limit); err != nil {
 		return nil, err
 	}
 	return m, nil

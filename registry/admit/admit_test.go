@@ -381,6 +381,7 @@ func TestShapes(t *testing.T) {
 	y.base(w)
 	bundle := y.Say(y.named(w, "livepatch"))
 	good := y.carrier(bundle, w.PatchManifest)
+	y.files[attest.DigestOf([]byte("patch"))] = []byte("patch")
 	patch := manifest(attest.ArtifactPatch, octets, []byte("patch")).with("subject", subjectOf(w.BaseManifest))
 	base := manifest(attest.ArtifactBase, octets, []byte("base")).with("subject", subjectOf(w.EnvManifest))
 	canonical, err := w.Environment.Canonical()

@@ -32,9 +32,9 @@ type noted struct {
 
 const titleKey = "org.opencontainers.image.title" // what clients name a file by
 
-// lint refuses annotations that clients could take for a path or a command to
+// legible refuses annotations that clients could take for a path or a command to
 // a terminal.
-func lint(raw []byte, limit int) error {
+func legible(raw []byte, limit int) error {
 	var m annotated
 	if err := strictjson.UnmarshalForeign(raw, MaxManifest, &m); err != nil {
 		return corrupt("manifest: %v", err)

@@ -122,7 +122,9 @@ func (repo *repository) look(t *policy.Trust, d attest.Digest, h *Host) (p *poli
 // patch gathers the evidence about an artifact. gathered is locked.
 func (repo *repository) patch(t *policy.Trust, d attest.Digest) *policy.Patch {
 	m := repo.manifests[d]
-	return policy.GatherPatch(t, repo.product, m.Artifact, repo.base(t, m.Subject), repo.pool)
+	patch := policy.GatherPatch(t, repo.product, m.Artifact, repo.base(t, m.Subject), repo.pool)
+	patch.Lint = repo.lint(d)
+	return patch
 }
 
 // base returns the evidence about a base, which may be hidden by now; nil

@@ -31,6 +31,7 @@ type repository struct {
 	holders   map[attest.Digest][]attest.Digest // blob or manifest -> manifests that reference it
 	referrers map[string][]attest.Digest        // subject, as it was named -> manifests with that subject
 	carriers  map[attest.Digest]attest.Digest   // manifest -> the admitted bundle it carries
+	lints     map[attest.Digest]*policy.Lint    // manifest of a patch -> what was found in it last
 
 	statements []*statement
 	admitted   map[attest.Digest]bool // bundles among statements
@@ -58,7 +59,7 @@ func newRepository(name, product string) *repository {
 		manifests: make(map[attest.Digest]*Manifest), visible: make(map[attest.Digest]bool),
 		tags: make(map[string]attest.Digest), named: make(map[string]string), tagged: make(map[string]time.Time), idle: make(map[attest.Digest]time.Time),
 		holders:   make(map[attest.Digest][]attest.Digest),
-		referrers: make(map[string][]attest.Digest), carriers: make(map[attest.Digest]attest.Digest),
+		referrers: make(map[string][]attest.Digest), carriers: make(map[attest.Digest]attest.Digest), lints: make(map[attest.Digest]*policy.Lint),
 		pool: &policy.Pool{}, rebuilt: make(map[attest.Digest]bool), measured: make(map[attest.Digest][]attest.Digest),
 		admitted: make(map[attest.Digest]bool), touched: make(map[attest.Digest]int64),
 		embargoes: make(map[attest.Digest]*Embargo), unembargoed: policy.NewEmbargoes(nil, nil),

@@ -136,6 +136,8 @@ func (s *State) checkRegistry(r ledger.Record) (change, error) {
 		return checked(r, s.statementAdmitted)
 	case ledger.KindChannel:
 		return checked(r, s.channelTaken)
+	case ledger.KindLint:
+		return checked(r, s.linted)
 	case ledger.KindDecision:
 		return checked(r, s.decided)
 	case ledger.KindUses:

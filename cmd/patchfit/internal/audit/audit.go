@@ -55,6 +55,7 @@ type (
 		Deleted     *event        `json:"deleted,omitzero"`
 		Statements  []statement   `json:"statements"`
 		Revocations []statement   `json:"revocations"`
+		Lint        *shell.Linted `json:"lint,omitzero"`
 	}
 	event struct {
 		Sequence int64     `json:"sequence"`
@@ -147,6 +148,9 @@ func lineageText(w io.Writer, v *lineage) {
 		}
 		for _, s := range l.Statements {
 			statementText(w, indent, "", s)
+		}
+		if l.Lint != nil {
+			l.Lint.Text(w, indent)
 		}
 		for _, s := range l.Revocations {
 			statementText(w, indent, "REVOKED ", s)

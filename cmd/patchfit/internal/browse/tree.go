@@ -28,8 +28,9 @@ the builder image) and everything attached to it, each with its tags and the
 attestations about it: predicate type and signer.
 
 Attestations are verified by the trust policy pinned at login, or, where none is
-pinned, by the server's own, which is said. A tree is a list: what counts for a
-host is the gate's answer (why), and revocations are in audit who-built.`,
+pinned, by the server's own, which is said. What the server found in a live patch is shown to
+those it tells: auditors. A tree is a list: what counts for a host is the gate's
+answer (why), and revocations are in audit who-built.`,
 		Args: shell.Exactly("REFERENCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ref, err := shell.ParseOne(args[0])
@@ -62,6 +63,7 @@ type treeNode struct {
 	Size         int64         `json:"size"`
 	Tags         []string      `json:"tags"`
 	Attestations []treeSaid    `json:"attestations"`
+	Lint         *shell.Linted `json:"lint,omitzero"` // of the patch that was asked for, where the server tells us
 	Children     []*treeNode   `json:"children"`
 	file         attest.Digest // its one file
 	only         bool          // the children it has are the ones that are wanted
@@ -111,6 +113,11 @@ func (a verbs) tree(ctx context.Context, ref shell.Reference, whole bool) error 
 		return err
 	}
 	v.Cut = g.cut
+	if target.Kind == "live-patch" {
+		if err := g.linted(ctx, s, v); err != nil {
+			return err
+		}
+	}
 	return a.Print(v, func(w io.Writer) { a.treeText(w, v) })
 }
 

@@ -56,6 +56,13 @@ func (d drawing) node(n *treeNode, first, rest string) {
 		fmt.Fprint(d.w, "  <- this")
 	}
 	fmt.Fprintln(d.w)
+	if n.Lint != nil {
+		bar := d.b.gap
+		if len(n.Attestations)+len(n.Children) > 0 {
+			bar = d.b.bar
+		}
+		n.Lint.Text(d.w, rest+bar)
+	}
 	left := len(n.Attestations) + len(n.Children)
 	behind := func() (string, string) {
 		if left--; left == 0 {
