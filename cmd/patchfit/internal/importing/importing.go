@@ -15,5 +15,5 @@ type verbs struct{ *shell.Shell }
 // Commands returns the commands of this room.
 func Commands(sh *shell.Shell) []*cobra.Command {
 	a := verbs{sh}
-	return []*cobra.Command{a.signModuleCommand()}
+	return []*cobra.Command{a.importCommand(), a.signModuleCommand()}
 }

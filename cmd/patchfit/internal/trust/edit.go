@@ -42,6 +42,7 @@ type trustChanges struct {
 	channels      []string
 	journals      []string
 	noJournals    []string
+	fitBases      []string
 	from          string
 	certified     certified
 	rebuilds      rebuildChanges
@@ -57,12 +58,13 @@ func (t *trustChanges) flags(cmd *cobra.Command, prefix string) {
 	f.StringArrayVar(&t.signers, prefix+"signer", nil, "NAME=FILE: a signer and a public key, valid from now; repeat for each")
 	t.certified.flags(cmd, prefix)
 	t.rebuilds.flags(cmd)
-	f.StringArrayVar(&t.authorities, "authority", nil, "PRODUCT:ROLE=NAME: who may say what; product by id or repository; roles builder, base, patch, revocation, channel, rebuilder, adjudicator")
+	f.StringArrayVar(&t.authorities, "authority", nil, "PRODUCT:ROLE=NAME: who may say what; product by id or repository; roles builder, base, patch, revocation, channel, import, rebuilder, adjudicator")
 	f.DurationVar(&t.expires, "expires", 0, "how long the policy is good for, from now (default: a year at first)")
 	f.StringVar(&t.trustedRoot, "trusted-root", "", "trusted_root.json of the log and timestamp authority: a file, or a URL together with --trusted-root-sha256")
 	f.StringVar(&t.logPolicy, "log-policy", "", "tlog-policy file: which witnesses have to have cosigned; none takes it away")
 	f.StringArrayVar(&t.journals, prefix+"journal", nil, "public key file a server seals its journal with (DATA/journal.pub): monitors and auditors know its entries in the log; repeat for each")
 	f.StringVar(&t.tufRoot, "tuf-root", "", "N.root.json of the TUF repository by which hosts are to get this policy and those after it; none: by none any more")
+	f.StringArrayVar(&t.fitBases, "fit-bases", nil, "PRODUCT=LIST: why patches may count as fitting: environment, equivalent, vendor, with commas; repeat for each product")
 	f.StringArrayVar(&t.channels, "channels", nil, "PRODUCT=required or PRODUCT=optional: whether a patch counts only while a channel offers it; repeat for each")
 	f.StringVar(&t.trustedSHA, "trusted-root-sha256", "", "hex sha256 the fetched trusted_root.json has to have")
 }
@@ -188,7 +190,7 @@ func (t *trustChanges) apply(ctx context.Context, p *attest.TrustPolicy, now tim
 		func(p *attest.TrustPolicy) error { return t.addSigners(ctx, p, now) },
 		func(p *attest.TrustPolicy) error { return t.takeTrustedRoot(ctx, p) },
 		func(p *attest.TrustPolicy) error { return t.certified.apply(p, now) },
-		t.dropAuthorities, t.addAuthorities, t.rebuilds.apply, t.askChannels, t.takeLogPolicy, t.takeTUFRoot,
+		t.dropAuthorities, t.addAuthorities, t.rebuilds.apply, t.askChannels, t.acceptBases, t.takeLogPolicy, t.takeTUFRoot,
 		func(p *attest.TrustPolicy) error { return t.changeJournals(ctx, p) },
 	}
 	for _, step := range steps {
