@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -216,7 +217,7 @@ func (p *Publisher) Patch(ctx context.Context, patch Patch) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("base %s: %w", patch.Base, err)
 	}
-	if base.ArtifactType != attest.ArtifactBase || len(base.Layers) != 1 || base.Subject == nil {
+	if base.ArtifactType != attest.ArtifactBase || len(base.Layers) != 1 {
 		return nil, fmt.Errorf("%s is no base: its type is %q", patch.Base, base.ArtifactType)
 	}
 	if err := p.fits(ctx, base, patch.Capture); err != nil {
@@ -269,24 +270,21 @@ func sayable(claims []claim) error {
 	return nil
 }
 
-// fits compares the environment a patch was built in with its base's.
+// fits compares the environment a patch was built in with its base's. Another
+// one will do where a statement about the base vouches for it.
 func (p *Publisher) fits(ctx context.Context, base *manifest, c *build.Capture) error {
-	m, err := p.repo.manifest(ctx, string(base.Subject.Digest))
-	if err != nil {
-		return fmt.Errorf("the base's environment: %w", err)
+	mismatch := errors.New("the base was imported, and nobody vouches for the patch's environment: patchfit publish equivalence")
+	if base.Subject != nil {
+		of, want, err := p.environmentOf(ctx, base)
+		if err != nil || of == c.EnvironmentDigest {
+			return err
+		}
+		mismatch = &build.MismatchError{Differences: want.Diff(c.Environment)}
 	}
-	if string(m.Config.Digest) == string(c.EnvironmentDigest) {
-		return nil
+	if ok, err := p.vouched(ctx, base, c.EnvironmentDigest); ok || err != nil {
+		return err
 	}
-	raw, err := p.repo.blob(ctx, m.Config, attest.MaxEnvironment)
-	if err != nil {
-		return fmt.Errorf("the base's environment: %w", err)
-	}
-	env, err := attest.ParseEnvironment(raw)
-	if err != nil {
-		return fmt.Errorf("the base's environment: %w", err)
-	}
-	return &build.MismatchError{Differences: env.Diff(c.Environment)}
+	return mismatch
 }
 
 func (l Patch) predicate(product string, base *manifest, facts *build.Facts) *attest.LivePatch {

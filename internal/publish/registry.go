@@ -186,25 +186,12 @@ func describe(bundle []byte) (*Statement, error) {
 // to subject already; nil where there is none.
 func (p *Publisher) attached(ctx context.Context, subject ocispec.Descriptor, payload []byte) ([]byte, error) {
 	var found []byte
-	err := p.repo.Referrers(ctx, subject, attest.ArtifactBundle, func(list []ocispec.Descriptor) error {
-		for _, d := range list {
-			if found != nil || d.ArtifactType != attest.ArtifactBundle {
-				continue
-			}
-			b, err := p.readBundle(ctx, d)
-			if err != nil {
-				return err
-			}
-			if parsed, err := attest.ParseBundle(b); err == nil && bytes.Equal(parsed.Envelope.Payload, payload) && p.mine(parsed) {
-				found = b
-			}
+	err := p.eachBundle(ctx, subject, func(raw []byte, b *attest.Bundle) {
+		if found == nil && bytes.Equal(b.Envelope.Payload, payload) && p.mine(b) {
+			found = raw
 		}
-		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("looking for what is attached already: %w", translate(err))
-	}
-	return found, nil
+	return found, err
 }
 
 // mine reports whether b is by the signer of this publish: its key, or its name,

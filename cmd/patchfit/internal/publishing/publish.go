@@ -33,7 +33,7 @@ func Commands(sh *shell.Shell) []*cobra.Command {
 
 func (a verbs) publishCommand() *cobra.Command {
 	cmd := shell.Group("publish", "take an artifact the whole way: push, sign, log, timestamp, attach",
-		a.imageCommand(), a.baseCommand(), a.patchCommand())
+		a.imageCommand(), a.baseCommand(), a.equivalenceCommand(), a.patchCommand())
 	cmd.Long = `Take a builder image, a base or a live patch the whole way: push it, make its
 statements, sign them, have them logged and timestamped, and attach the bundles.
 

@@ -281,6 +281,9 @@ func (v *Answer) text(w io.Writer) {
 	}
 	for _, p := range v.Products {
 		fmt.Fprintf(w, "product %s in %s\n", p.ID, p.Repository)
+		if !slices.Equal(p.FitBases, []string{attest.FitEnvironment}) {
+			fmt.Fprintf(w, "  fits by: %s\n", strings.Join(p.FitBases, ", "))
+		}
 		roles := make([]string, 0, len(p.Authorities))
 		for role, names := range p.Authorities {
 			roles = append(roles, fmt.Sprintf("  %s: %s", role, strings.Join(names, ", ")))
