@@ -22,6 +22,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 
 	"github.com/patchfit/patchfit/build/modsign"
+	"github.com/patchfit/patchfit/build/vendors/vendorstest"
 	"github.com/patchfit/patchfit/internal/machinetest"
 )
 
@@ -241,4 +242,27 @@ func FuzzVerify(f *testing.F) {
 			t.Fatalf("verified a module nobody signed: %q", s.Module)
 		}
 	})
+}
+
+// TestModinfo: kmod, which loads modules, reads who signed it and how.
+func TestModinfo(t *testing.T) {
+	machinetest.Tools(t, "modinfo")
+	o := rsaOwner(t)
+	signed, err := modsign.Sign(vendorstest.Module("fix", "livepatch=Y"), o, o.cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "fix.ko")
+	if err := os.WriteFile(path, signed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("modinfo", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, want := range []string{"sig_id:         PKCS#7", "signer:         patchfit test modules", "sig_key:        07", "sig_hashalgo:   sha256", "livepatch:      Y"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("modinfo does not say %q:\n%s", want, out)
+		}
+	}
 }

@@ -48,15 +48,11 @@ func (a verbs) debCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deb FILE --in-release FILE --packages FILE --keyring FILE --signer FINGERPRINT",
 		Short: "import from a Debian package: InRelease, Packages, the .deb, the file",
-		Example: `  apt-get download linux-image-6.1.0-1-amd64
-  patchfit import deb linux-image-6.1.0-1-amd64_6.1.4-1_amd64.deb \
-    --in-release /var/lib/apt/lists/…_bookworm_InRelease --packages /var/lib/apt/lists/…_main_binary-amd64_Packages.lz4 \
-    --keyring /usr/share/keyrings/debian-archive-keyring.gpg --signer 4CB50190207B4758A3F73A796ED0E7B82643E131 \
-    --to kernel/debian-12:6.1.4-1 --key importer.pem`,
+		Example: "  patchfit import deb linux-image-6.1.0-1-amd64_6.1.4-1_amd64.deb --in-release bookworm_InRelease --packages bookworm_main_binary-amd64_Packages.lz4 --keyring /usr/share/keyrings/debian-archive-keyring.gpg --signer B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8 --to kernel/debian-12:6.1.4-1 --key importer.pem",
 		Long: `Import from a Debian package. InRelease has to be signed by the key --signer; it names
 Packages by its sha256, which names the package by its sha256 and size. Packages can be
 as the archive has it (xz, gz), unpacked, or as apt keeps it (lz4). That InRelease is
-older than its Valid-Until is told, and no error.
+older than its Valid-Until is told, and no error. apt keeps both in /var/lib/apt/lists.
 
 A kernel's configuration is looked for in the same package, and so is what the compiler
 says of itself in it.`,
