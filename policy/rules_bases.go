@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/patchfit/patchfit/attest"
@@ -76,20 +77,35 @@ func (f *view) fromBuilt() {
 // named reports what differs and is not vouched for, and what is vouched for
 // and does not differ so.
 func (f *view) named(differ []attest.Difference, vouched []attest.VouchedDifference) {
-	n := len(f.found)
+	n, want := len(f.found), attest.Vouch(differ)
+	if slices.Equal(want, vouched) {
+		return
+	}
 	f.ev = f.chain[linkPatch].evidence
-	for i, d := range attest.Vouch(differ) {
+	for _, d := range want {
 		if !slices.Contains(vouched, d) {
-			f.differs(d.Field, differ[i].Want, differ[i].Got)
+			f.differs(d.Field, d.Base, d.Patch)
 		}
 	}
 	f.ev = f.chain[linkEquivalence].evidence
 	for _, v := range vouched {
-		if !slices.Contains(attest.Vouch(differ), v) {
+		if !slices.Contains(want, v) {
 			f.differs("vouched difference "+v.Field, "one there is", v.Base+" and "+v.Patch)
 		}
 	}
-	f.summarize(n)
+	if len(f.found) == n {
+		f.differs("vouched differences", "in the order of the environments, each once", "another list")
+	}
+	f.few(n)
+}
+
+// few keeps of the differences found after n the first, and how many there are
+// where there are more.
+func (f *view) few(n int) {
+	if all := len(f.found) - n; all > maxDifferences {
+		f.found = f.found[:n+maxDifferences]
+		f.differs("differences", "at most "+strconv.Itoa(maxDifferences)+" listed", strconv.Itoa(all))
+	}
 }
 
 // fromImported asks that the statement lists exactly what nobody observed, and
