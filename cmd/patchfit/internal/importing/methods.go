@@ -46,8 +46,8 @@ func (a verbs) debCommand() *cobra.Command {
 	var k keyFlags
 	var inRelease, packages string
 	cmd := &cobra.Command{
-		Use:   "deb FILE --in-release FILE --packages FILE --keyring FILE --signer FINGERPRINT",
-		Short: "import from a Debian package: InRelease, Packages, the .deb, the file",
+		Use:     "deb FILE --in-release FILE --packages FILE --keyring FILE --signer FINGERPRINT",
+		Short:   "import from a Debian package: InRelease, Packages, the .deb, the file",
 		Example: "  patchfit import deb linux-image-6.1.0-1-amd64_6.1.4-1_amd64.deb --in-release bookworm_InRelease --packages bookworm_main_binary-amd64_Packages.lz4 --keyring /usr/share/keyrings/debian-archive-keyring.gpg --signer B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8 --to kernel/debian-12:6.1.4-1 --key importer.pem",
 		Long: `Import from a Debian package. InRelease has to be signed by the key --signer; it names
 Packages by its sha256, which names the package by its sha256 and size. Packages can be
