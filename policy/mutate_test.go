@@ -91,7 +91,9 @@ func (l *lister) visit(v reflect.Value, path []string) {
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		l.visit(v.Elem(), path)
+		if !v.IsNil() {
+			l.visit(v.Elem(), path)
+		}
 	case reflect.Struct:
 		l.fields(v, path)
 	case reflect.Slice:
