@@ -163,6 +163,26 @@ func (x *bench) sameOperator() {
 	x.reload(x.t)
 }
 
+// What was decided of one artifact says nothing of another.
+func TestAdjudicationIsOfTheArtifact(t *testing.T) {
+	x := newBench(t, nil, wanted(1))
+	x.finds(attest.Reproduced, "north")
+	x.decides("panel", attest.DissentUpheld, otherwise)
+	for name, change := range map[string]func(f *policy.Facts){
+		"another manifest": func(f *policy.Facts) { f.Patch.Artifact.Manifest = attest.DigestOf(nil) },
+		"another file":     func(f *policy.Facts) { f.Patch.Artifact.File = attest.DigestOf(nil) },
+	} {
+		f := x.facts(t, x.w, x.w)
+		if !denies(policy.Decide(f), "rebuilds-agree") {
+			t.Fatal("it is not upheld")
+		}
+		change(f)
+		if denies(policy.Decide(f), "rebuilds-agree") {
+			t.Errorf("%s is contested", name)
+		}
+	}
+}
+
 // A dissent about the base keeps its patches in.
 func TestDisputeAboutTheBase(t *testing.T) {
 	x := newBench(t, wanted(1), nil)
