@@ -183,6 +183,30 @@ func TestAdjudicationIsOfTheArtifact(t *testing.T) {
 	}
 }
 
+// The newest adjudication counts, in whatever order they came.
+func TestNewestAdjudicationCounts(t *testing.T) {
+	for _, last := range []string{attest.DissentDismissed, attest.DissentUpheld} {
+		x := newBench(t, nil, wanted(1))
+		x.finds(attest.Reproduced, "north")
+		first := map[string]string{attest.DissentDismissed: attest.DissentUpheld, attest.DissentUpheld: attest.DissentDismissed}[last]
+		x.later(time.Hour, func() { x.decides("panel", last, otherwise) })
+		x.decides("panel", first, otherwise) // comes later, and was said before
+		if d := x.answer(time.Hour); d.Allow != (last == attest.DissentDismissed) {
+			t.Errorf("%s last: %+v", last, d)
+		}
+	}
+}
+
+// A rebuild in an environment that is revoked is void with it.
+func TestRebuildInARevokedEnvironment(t *testing.T) {
+	x := newBench(t, nil, wanted(1))
+	e := x.findsWith("north", attest.Reproduced, func(*attest.Rebuild) {})
+	x.revoke(t, attest.RevokeEnvironment, x.w.EnvFile)
+	if policy.NewRevocations(x.trust, x.revoked).Of(x.product.ID, e) == nil {
+		t.Error("it counts on")
+	}
+}
+
 // A dissent about the base keeps its patches in.
 func TestDisputeAboutTheBase(t *testing.T) {
 	x := newBench(t, wanted(1), nil)
