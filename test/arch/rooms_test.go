@@ -120,7 +120,7 @@ var may = map[string][]string{
 	"cmd/patchfit/internal/admin":      {"attest", "internal/config", "internal/exit", "internal/keyfile", "registry/api", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/env":        {"internal/exit", "internal/publish", "attest", "build", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/builder":    {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "build", "build/builder", "build/inventory", "cmd/patchfit/internal/shell"},
-	"cmd/patchfit/internal/building":   {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "build", "build/rootfs", "build/sandbox", "build/source", "cmd/patchfit/internal/env", "cmd/patchfit/internal/shell"},
+	"cmd/patchfit/internal/building":   {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "build", "build/rootfs", "build/sandbox", "build/sandbox/runc", "build/source", "cmd/patchfit/internal/env", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/examining":  {"internal/exit", "internal/publish", "internal/term", "build/compare", "build/lint", "build/object", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/importing":  {"internal/exit", "internal/publish", "internal/strictjson", "attest", "build/modsign", "build/vendors", "build/vendors/debian", "build/vendors/openpgp", "build/vendors/rpm", "build/vendors/unpack", "cmd/patchfit/internal/publishing", "cmd/patchfit/internal/shell"},
 	"cmd/patchfit/internal/publishing": {"internal/exit", "internal/publish", "internal/strictjson", "internal/term", "attest", "registry/api", "build", "cmd/patchfit/internal/shell", "verify", "policy"},

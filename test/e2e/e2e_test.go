@@ -73,6 +73,7 @@ func commandsOfScripts() map[string]func(*testscript.TestScript, bool, []string)
 		"logged":  logged,
 		"proxy":   proxy,
 		"files":   files,
+		"example": example,
 
 		"lie":         lie,
 		"replaceleaf": replaceleaf,

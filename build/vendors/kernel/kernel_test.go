@@ -151,13 +151,18 @@ func TestBigEndian(t *testing.T) {
 	}
 }
 
+// What an import says of a compiler is what the environment of a build says.
 func TestCompiler(t *testing.T) {
-	config := "CONFIG_X=y\nCONFIG_CC_VERSION_TEXT=\"gcc-12 (Debian 12.2.0-14) 12.2.0\"\n"
-	if got := kernel.Compiler([]byte(config)); got != "gcc-12 (Debian 12.2.0-14) 12.2.0" {
-		t.Errorf("%q", got)
-	}
-	if got := kernel.Compiler([]byte("CONFIG_X=y\n")); got != "" {
-		t.Errorf("%q", got)
+	for line, want := range map[string]string{
+		`CONFIG_CC_VERSION_TEXT="gcc-12 (Debian 12.2.0-14) 12.2.0"`:                  "gcc (Debian 12.2.0-14) 12.2.0",
+		`CONFIG_CC_VERSION_TEXT="gcc (GCC) 11.4.1 20231218 (Red Hat 11.4.1-3)"`:      "gcc (GCC) 11.4.1 20231218 (Red Hat 11.4.1-3)",
+		`CONFIG_CC_VERSION_TEXT="x86_64-linux-gnu-gcc-12 (Debian 12.2.0-14) 12.2.0"`: "gcc (Debian 12.2.0-14) 12.2.0",
+		`CONFIG_CC_VERSION_TEXT="Debian clang version 14.0.6"`:                       "Debian clang version 14.0.6",
+		`CONFIG_Y=y`: "",
+	} {
+		if got := kernel.Compiler([]byte("CONFIG_X=y\n" + line + "\n")); got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -157,12 +158,16 @@ func HasSection(b []byte, name string) bool {
 // compilerKey is where a configuration has the compiler's own words.
 const compilerKey = "CONFIG_CC_VERSION_TEXT="
 
+// called is the name that gcc was called by, with which its words begin.
+var called = regexp.MustCompile(`^(?:[a-z0-9_.]+-)*(gcc|g\+\+)(?:-[0-9.]+)? `)
+
 // Compiler returns what the compiler said of itself, by a kernel's
-// configuration; "" where it has no such line.
+// configuration; "" where it has no such line. gcc goes by the name that it has
+// in environments, whatever its file was called.
 func Compiler(config []byte) string {
 	for line := range strings.Lines(string(config)) {
 		if text, ok := strings.CutPrefix(strings.TrimSpace(line), compilerKey); ok {
-			return strings.Trim(text, `"`)
+			return called.ReplaceAllString(strings.Trim(text, `"`), "$1 ")
 		}
 	}
 	return ""

@@ -17,6 +17,7 @@ import (
 
 	"github.com/patchfit/patchfit/build/rootfs"
 	"github.com/patchfit/patchfit/build/sandbox"
+	"github.com/patchfit/patchfit/build/sandbox/runc"
 	"github.com/patchfit/patchfit/cmd/patchfit/internal/shell"
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/publish"
@@ -43,17 +44,27 @@ func (p *places) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&p.cache, "cache", "", "directory for unpacked builder images (default: patchfit/images in your cache directory)")
 	f.StringVar(&p.scratch, "scratch", "", "directory for the build's tree while it runs; a disk (default: $TMPDIR, else /var/tmp)")
-	f.StringVar(&p.runner, "runner", embedded, "what contains the build: embedded")
+	f.StringVar(&p.runner, "runner", embedded, "what contains the build: embedded, or runc")
 }
 
 // The runners.
-const embedded = "embedded"
+const (
+	embedded = "embedded"
+	runtime  = "runc"
+)
 
 func (p *places) openRunner() (sandbox.Runner, error) {
-	if p.runner == embedded {
+	switch p.runner {
+	case embedded:
 		return sandbox.New(nil), nil
+	case runtime:
+		r, err := runc.New(nil)
+		if err != nil {
+			return nil, exit.Hint(err, "apt-get install runc, or leave --runner out")
+		}
+		return r, nil
 	}
-	return nil, exit.BadUsage(fmt.Errorf("--runner %q is not known", p.runner), "leave it out, or: --runner "+embedded)
+	return nil, exit.BadUsage(fmt.Errorf("--runner %q is not known", p.runner), "leave it out, or: --runner "+runtime)
 }
 
 // openScratch makes a directory that is gone when done is called.
