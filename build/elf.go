@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/build/object"
@@ -50,14 +51,37 @@ func ReadELF(path string) (*Facts, error) {
 }
 
 func readWhole(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
+	f, size, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%s: %d bytes exceed the limit of %d", path, info.Size(), limit)
+	defer f.Close()
+	if size > limit {
+		return nil, fmt.Errorf("%s: %d bytes exceed the limit of %d", path, size, limit)
 	}
-	return os.ReadFile(path)
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("%s: more than the limit of %d bytes", path, limit)
+	}
+	return b, err
+}
+
+// openRegular opens what a build left behind, if it is a regular file: opening a
+// pipe would wait for whoever writes to it, and nobody does any more.
+func openRegular(path string) (*os.File, int64, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
 }
 
 // ParseELF returns the facts about the ELF file that b is.
@@ -194,7 +218,7 @@ func findNote(b []byte, order binary.ByteOrder) []byte {
 
 // digestFile returns the digest of the file at path.
 func digestFile(path string) (attest.Digest, error) {
-	f, err := os.Open(path)
+	f, _, err := openRegular(path)
 	if err != nil {
 		return "", err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -141,7 +140,7 @@ func (l *linkLine) add(found *[]string, p string, depth int) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(l.world.file(real))
+	f, _, err := openRegular(l.world.file(real))
 	if err != nil {
 		return plain(err)
 	}

@@ -84,7 +84,7 @@ func (c *contained) wanted(name string) bool {
 
 // copy copies one output. The build is over: nothing changes its tree any more.
 func (c *contained) copy(name, to string) (Artifact, error) {
-	from, err := os.Open(filepath.Join(c.work, name))
+	from, _, err := openRegular(filepath.Join(c.work, name))
 	if err != nil {
 		return Artifact{}, plain(err)
 	}

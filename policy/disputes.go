@@ -42,23 +42,24 @@ func (g *gathering) disputed(r rebuilt, voices []*voice, all []said) dispute {
 	}
 	first := dissent{}
 	for _, d := range dissents {
-		if !d.at.IsZero() && (first.at.IsZero() || d.at.Before(first.at)) {
+		if d.at.IsZero() {
+			continue
+		}
+		if other, ok := seconded(d, dissents); ok {
+			return dispute{open: true, by: d.latest.Evidence, fact: d.fact() + "; " + other.who.name + " got " + string(other.got)}
+		}
+		if first.at.IsZero() || d.at.Before(first.at) {
 			first = d
 		}
 	}
 	if first.at.IsZero() {
 		return dispute{}
 	}
-	found := dispute{open: true, by: first.latest.Evidence}
-	fact := first.who.name + " rebuilt it twice and got " + string(first.got)
-	if other, ok := seconded(first, dissents); ok {
-		found.fact = fact + "; " + other.who.name + " got " + string(other.got)
-		return found
-	}
-	found.until = first.at.Add(Pause)
-	found.fact = fact + ", a pause until " + found.until.UTC().Format(time.RFC3339)
-	return found
+	until := first.at.Add(Pause)
+	return dispute{open: true, until: until, by: first.latest.Evidence, fact: first.fact() + ", a pause until " + until.UTC().Format(time.RFC3339)}
 }
+
+func (d dissent) fact() string { return d.who.name + " rebuilt it twice and got " + string(d.got) }
 
 // dissents returns what a principal whose newest word is dissent got, each output
 // once, but for those that are decided.
@@ -102,11 +103,12 @@ func (v *voice) credible(got attest.Digest) time.Time {
 	return times[1]
 }
 
-// seconded looks for somebody of another operator who agrees with the first: who
-// got the same, or is credible too.
-func seconded(first dissent, dissents []dissent) (dissent, bool) {
+// seconded looks for somebody of another operator who agrees with a credible
+// dissent: who got the same, or is credible too. Every dissent may be seconded,
+// or an early one of the same operator would make those after it a pause.
+func seconded(by dissent, dissents []dissent) (dissent, bool) {
 	for _, d := range dissents {
-		if d.who.clash(first.who, counting(nil)) == "" && (d.got == first.got || !d.at.IsZero()) {
+		if d.who.clash(by.who, counting(nil)) == "" && (d.got == by.got || !d.at.IsZero()) {
 			return d, true
 		}
 	}

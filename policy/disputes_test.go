@@ -61,10 +61,19 @@ func TestDisputes(t *testing.T) {
 			x.finds(attest.Differs, "south")
 			x.later(3*time.Hour, func() { x.finds(attest.Differs, "south") })
 		}, 3*time.Hour + policy.Pause},
-		"a second rebuilder agrees":         {func(x *bench) { dissent(x); x.finds(attest.Differs, "west") }, forever},
-		"a second one without its output":   {func(x *bench) { dissent(x); x.outputless("west") }, policy.Pause},
-		"a second one got something else":   {func(x *bench) { dissent(x); x.gets("west", "a") }, policy.Pause},
-		"and got it twice":                  {func(x *bench) { dissent(x); x.gets("west", "a"); x.gets("west", "a") }, forever},
+		"a second rebuilder agrees":       {func(x *bench) { dissent(x); x.finds(attest.Differs, "west") }, forever},
+		"a second one without its output": {func(x *bench) { dissent(x); x.outputless("west") }, policy.Pause},
+		"a second one got something else": {func(x *bench) { dissent(x); x.gets("west", "a") }, policy.Pause},
+		"and got it twice":                {func(x *bench) { dissent(x); x.gets("west", "a"); x.gets("west", "a") }, forever},
+		"agrees with another output than the first": {func(x *bench) {
+			dissent(x)
+			x.later(5*time.Hour, func() { x.gets("south", "a"); x.gets("south", "a"); x.gets("west", "a") })
+		}, forever},
+		"agrees with a later one of the same operator": {func(x *bench) {
+			x.sameOperator()
+			x.finds(attest.Differs, "east", "east")
+			x.later(5*time.Hour, func() { x.gets("south", "a"); x.gets("south", "a"); x.gets("west", "a") })
+		}, forever},
 		"a second one in other environment": {func(x *bench) { dissent(x); x.otherEnvironment("west") }, policy.Pause},
 		"a second of the same operator": {func(x *bench) {
 			x.finds(attest.Differs, "east", "east")

@@ -193,6 +193,11 @@ func (g *gathering) partial(r rebuilt, who *principal) string {
 	if who.roles[publishing(r.kind)] {
 		return "publishes such artifacts"
 	}
+	for _, id := range r.by {
+		if g.trust.signer(id) == who {
+			return "signed for it"
+		}
+	}
 	for id, other := range g.trust.who {
 		own := slices.Contains(r.by[:], id) || other.roles[publishing(r.kind)]
 		if own && other.Operator != "" && other.Operator == who.Operator {

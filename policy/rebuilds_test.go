@@ -375,6 +375,30 @@ func TestReproducedIsAssurance(t *testing.T) {
 	}
 }
 
+// An importer that also rebuilds does not count for what it imported, whether or
+// not the trust policy says who its operator is.
+func TestAttackImporterReproducesItsOwn(t *testing.T) {
+	x := newBench(t, nil, nil)
+	x.product.Authorities[attest.RoleRebuilder] = append(x.product.Authorities[attest.RoleRebuilder], string(attest.RoleImport))
+	x.reload(t)
+	said, _ := x.w.ImportedBase()
+	x.admit(t, x.Say(said), said.About)
+	x.says(string(attest.RoleImport), x.base(), x.rebuild(x.base(), attest.Reproduced))
+	f := x.facts(t, x.w, x.w)
+	site := *f.Site
+	site.MinimumAssurance.Base = policy.BaseReproduced
+	f.Site = &site
+	if d := policy.Decide(f); d.Allow {
+		t.Error("whoever imported the base is its rebuilder")
+	}
+	x.says("north", x.base(), x.rebuild(x.base(), attest.Reproduced))
+	f = x.facts(t, x.w, x.w)
+	f.Site = &site
+	if d := policy.Decide(f); !d.Allow {
+		t.Errorf("north reproduced it, too: %v", d.Reasons)
+	}
+}
+
 // TestQuorumAgainstEverySet: at random, who is counted is what somebody finds who
 // tries every set of rebuilders.
 func TestQuorumAgainstEverySet(t *testing.T) {

@@ -13,31 +13,51 @@ import (
 // maxRebuilder is how many of the places of a subject one rebuilder may use.
 const maxRebuilder = 50
 
-// mayPut holds whoever is a rebuilder, and no more, to what that is: attaching
-// bundles, which admission verified, and what a rebuild left behind, to what is
-// there, by digest. A share of the places keeps one of them from using up those
-// of all others.
+// reserved is how many of the places of a base or a patch are for others than its
+// publishers: who uses up the last one would have nobody dissent any more.
+const reserved = 200
+
+// mayPut holds everybody to their share of the places of a subject, and whoever
+// is a rebuilder, and no more, to what that is: attaching bundles, which
+// admission verified, and what a rebuild left behind, to what is there, by digest.
 func (x *exchange) mayPut(a *admit.Admission) *api.Error {
 	roles := x.registry.State.Roles(x.principal.ID, x.product)
 	if slices.ContainsFunc(roles, func(r string) bool { return r == state.RolePublisher || r == state.RoleAdmin }) {
-		return nil
+		return x.leavesRoom(a.Manifest)
 	}
 	m := a.Manifest
 	if _, byDigest := x.named(); !byDigest || len(x.tags) > 0 || a.Bundle == nil && m.Type != attest.ArtifactRebuild {
 		return forbidden("a rebuilder attaches bundles and artifacts of type %s, by digest, and nothing else", attest.ArtifactRebuild)
 	}
-	own := 0
-	for _, r := range x.registry.State.Referrers(x.repository, m.SubjectName) {
-		switch {
-		case r.Artifact.Manifest == m.Artifact.Manifest:
-			return nil // there already
-		case r.By == x.principal.ID:
-			own++
-		}
-	}
-	if own >= maxRebuilder {
+	own, there := x.places(m, func(r *state.Manifest) bool { return r.By == x.principal.ID })
+	if own >= maxRebuilder && !there {
 		return api.Errorf(http.StatusForbidden, api.CodeDenied, "%d manifests with this subject are yours, as many as a rebuilder may attach", own).
 			Hint("ask a publisher of the product to delete some")
 	}
 	return nil
+}
+
+// leavesRoom keeps publishers from using up the places of what is rebuilt.
+func (x *exchange) leavesRoom(m *state.Manifest) *api.Error {
+	subject, ok := x.registry.State.Manifest(x.repository, m.Subject)
+	if !ok || subject.Type != attest.ArtifactBase && subject.Type != attest.ArtifactPatch {
+		return nil
+	}
+	n, there := x.places(m, func(*state.Manifest) bool { return true })
+	if n < admit.MaxReferrers-reserved || there {
+		return nil
+	}
+	return api.Errorf(http.StatusForbidden, api.CodeDenied, "%d manifests have this subject, and the last %d places are for rebuilders", n, reserved).
+		Hint("delete some that are not needed")
+}
+
+// places counts manifests with the subject of m, and tells whether m is there.
+func (x *exchange) places(m *state.Manifest, counts func(*state.Manifest) bool) (n int, there bool) {
+	for _, r := range x.registry.State.Referrers(x.repository, m.SubjectName) {
+		there = there || r.Artifact.Manifest == m.Artifact.Manifest
+		if counts(r) {
+			n++
+		}
+	}
+	return n, there
 }

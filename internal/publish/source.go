@@ -19,17 +19,27 @@ const mediaSource = "application/x-tar"
 // checkSource holds the source archive to the capture. A contained build has
 // one: without it nobody could build again.
 func (f File) checkSource() error {
-	switch {
-	case !f.Capture.Contained:
+	if !f.Capture.Contained {
 		return nil
-	case f.Source == "":
-		return errors.New("the source archive of the build is missing: whoever builds again needs it")
 	}
-	d, _, err := digestOf(f.Source)
+	_, err := f.archive()
+	return err
+}
+
+// archive describes the source archive. It is read again on its way, and has to
+// be the one the build began with then, too.
+func (f File) archive() (layer ocispec.Descriptor, err error) {
+	if f.Source == "" {
+		return layer, errors.New("the source archive of the build is missing: whoever builds again needs it")
+	}
+	d, size, err := digestOf(f.Source)
 	if err == nil && d != f.Capture.Source {
 		err = fmt.Errorf("%s is not the source of the captured build: it is %s, that began with %s", f.Source, d, f.Capture.Source)
 	}
-	return err
+	return ocispec.Descriptor{
+		MediaType: mediaSource, Digest: digest.Digest(d), Size: size,
+		Annotations: map[string]string{ocispec.AnnotationTitle: "source.tar"},
+	}, err
 }
 
 func digestOf(path string) (attest.Digest, int64, error) {
@@ -48,13 +58,9 @@ func (p *Publisher) source(ctx context.Context, r *Result, subject ocispec.Descr
 	if !f.Capture.Contained {
 		return nil
 	}
-	d, size, err := digestOf(f.Source)
+	layer, err := f.archive()
 	if err != nil {
 		return err
-	}
-	layer := ocispec.Descriptor{
-		MediaType: mediaSource, Digest: digest.Digest(d), Size: size,
-		Annotations: map[string]string{ocispec.AnnotationTitle: "source.tar"},
 	}
 	if err := p.pushBlob(ctx, "source", layer, func() (io.ReadCloser, error) { return os.Open(f.Source) }); err != nil {
 		return err
