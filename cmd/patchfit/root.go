@@ -34,14 +34,33 @@ func newRoot(sh *shell.Shell) *cobra.Command {
 		return exit.BadUsage(err, "see: "+cmd.CommandPath()+" --help")
 	})
 	sh.Flags(root)
-	for _, room := range []func(*shell.Shell) []*cobra.Command{
-		identity.Commands, trust.Commands, admin.Commands, env.Commands, building.Commands, builder.Commands, importing.Commands, examining.Commands, publishing.Commands,
-		browse.Commands, mirroring.Commands, verifying.Commands, audit.Commands, monitoring.Commands, witnessing.Commands,
-	} {
-		root.AddCommand(room(sh)...)
+	for _, c := range chapters() {
+		root.AddGroup(&cobra.Group{ID: c.title, Title: c.title + ":"})
+		for _, room := range c.rooms {
+			for _, cmd := range room(sh) {
+				cmd.GroupID = c.title
+				root.AddCommand(cmd)
+			}
+		}
 	}
 	root.AddCommand(completionCommand(sh), manCommand(sh))
 	root.CompletionOptions.DisableDefaultCmd = true
 	complete(sh, root)
 	return root
+}
+
+// A chapter is verbs that are looked for together; help lists them by it.
+type chapter struct {
+	title string
+	rooms []func(*shell.Shell) []*cobra.Command
+}
+
+func chapters() []chapter {
+	type rooms = []func(*shell.Shell) []*cobra.Command
+	return []chapter{
+		{"Build, take in, look into", rooms{builder.Commands, building.Commands, env.Commands, importing.Commands, examining.Commands}},
+		{"Publish, carry, take back", rooms{publishing.Commands, browse.Commands, mirroring.Commands}},
+		{"Verify and ask", rooms{verifying.Commands, audit.Commands, monitoring.Commands, witnessing.Commands}},
+		{"Say who counts", rooms{identity.Commands, trust.Commands, admin.Commands}},
+	}
 }

@@ -161,6 +161,9 @@ func (p *Publisher) imageProvenance(l *build.Layout, papers *builder.Papers) *at
 	return out
 }
 
+// ofCreate is what to do where an image lacks its papers.
+const ofCreate = "an image that patchfit builder create made has an inventory when it is pushed, and with keep: [packages] in its recipe its inputs"
+
 // FetchInventory returns the inventory that is attached to an image.
 func FetchInventory(ctx context.Context, server *api.Client, name, reference string) ([]byte, error) {
 	r, err := open(server, name)
@@ -187,7 +190,7 @@ func FetchInventory(ctx context.Context, server *api.Client, name, reference str
 			return b, nil
 		}
 	}
-	return nil, api.Errorf(http.StatusNotFound, api.CodeNotFound, "none of the %d inventories attached to %s is one that patchfit made of it", len(list), m.digest())
+	return nil, api.Errorf(http.StatusNotFound, api.CodeNotFound, "none of the %d inventories attached to %s is one that patchfit made of it", len(list), m.digest()).Hint("%s", ofCreate)
 }
 
 // attachedTo returns the manifests of a type that are attached to one: at least
@@ -206,7 +209,7 @@ func (r *repository) attachedTo(ctx context.Context, m *manifest, artifactType s
 		return nil, translate(err)
 	}
 	if len(found) == 0 {
-		return nil, api.Errorf(http.StatusNotFound, api.CodeNotFound, "nothing of type %s is attached to %s", artifactType, m.digest())
+		return nil, api.Errorf(http.StatusNotFound, api.CodeNotFound, "nothing of type %s is attached to %s", artifactType, m.digest()).Hint("%s", ofCreate)
 	}
 	var list []*manifest
 	for _, d := range found {

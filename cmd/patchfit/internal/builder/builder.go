@@ -78,7 +78,7 @@ pushes: image, inventory and kept inputs, without a word about them.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&m.out, "out", "", "directory to make the image in")
+	f.StringVarP(&m.out, "out", "o", "", "directory to make the image in")
 	f.StringVar(&m.lock, "lock", "", "file of the lock: used where it is there, else written")
 	f.StringVar(&m.inputs, "from-inputs", "", "image in a repository whose kept inputs to make it from again: [HOST/]NAME:TAG or @DIGEST")
 	f.StringVar(&m.image, "from-image", "", "image to take the root file system of: a layout, or [HOST/]NAME:TAG or @DIGEST")
@@ -100,9 +100,9 @@ func (m *making) check(cmd *cobra.Command, recipe string) error {
 	from := m.inputs + m.image + m.rootfs
 	switch {
 	case (recipe == "") == (from == ""):
-		return exit.BadUsage(errors.New("one of RECIPE, --from-inputs, --from-image and --from-rootfs is needed"), "see: "+cmd.CommandPath()+" --help")
+		return exit.BadUsage(errors.New("one of RECIPE, --from-inputs, --from-image and --from-rootfs is needed, and one alone"), "see: "+cmd.CommandPath()+" --help")
 	case recipe == "" && m.lock != "":
-		return exit.BadUsage(errors.New("--lock goes with RECIPE"), "")
+		return exit.BadUsage(errors.New("--lock goes with RECIPE"), "leave it out: kept inputs have their own lock, and a root file system has none")
 	case (m.rootfs != "") != (m.architecture != ""):
 		return exit.BadUsage(errors.New("--from-rootfs and --architecture go together"), "name what the programs in it run on, as --architecture amd64")
 	case cmd.Flags().Changed("source-date-epoch") && m.image+m.rootfs == "":
@@ -174,6 +174,9 @@ func advised(err error) error {
 }
 
 func (a verbs) create(ctx context.Context, m *making, recipe string) error {
+	if list, err := os.ReadDir(m.out); err == nil && len(list) > 0 { // said now, and not after minutes of work
+		return exit.Hint(fmt.Errorf("there is something in %s already", m.out), "name another directory with --out, or remove it")
+	}
 	b, s, err := a.builder(m.cache)
 	if err != nil {
 		return err

@@ -40,7 +40,7 @@ func (a verbs) fromInputs(ctx context.Context, b *builder.Builder, s *builder.St
 	}
 	in, err := publish.FindInputs(ctx, session.Client, ref.Repository, ref.Name())
 	if err != nil {
-		return nil, exit.Hint(err, "a recipe with keep: [packages] keeps its inputs when its image is pushed")
+		return nil, err
 	}
 	if err := in.Fetch(ctx, s, term.NewProgress(a.Stderr)); err != nil {
 		return nil, err

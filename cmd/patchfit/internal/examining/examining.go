@@ -78,6 +78,9 @@ func (a verbs) fetch(ctx context.Context, name string) (*file, error) {
 		return nil, err
 	}
 	raw, err := shelf.File(ctx, item, object.MaxFile)
+	if errors.Is(err, publish.ErrNoFile) {
+		return nil, exit.Hint(err, "name a base or a patch: patchfit tree shows which there are")
+	}
 	if err != nil {
 		return nil, err
 	}

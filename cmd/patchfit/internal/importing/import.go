@@ -1,6 +1,7 @@
 package importing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,12 +50,13 @@ type importFlags struct {
 	revertible                   bool
 }
 
-func (f *importFlags) register(cmd *cobra.Command) {
+// register adds the flags to a command; said is what the package says of itself
+// where nothing is given, "" where there is no package.
+func (f *importFlags) register(cmd *cobra.Command, said string) {
 	fl := cmd.Flags()
-	fl.StringVar(&f.file, "file", "", "path of the file in the package (default: the one kernel in it)")
 	fl.BoolVar(&f.list, "list", false, "verify the chain, list the files, import nothing")
 	fl.StringVarP(&f.output, "output", "o", "", "directory to write the file and its predicate to, in place of publishing")
-	fl.StringVar(&f.vendor, "vendor", "", "a word for the vendor: base and patch have to have the same (default: what the package says)")
+	fl.StringVar(&f.vendor, "vendor", "", "a word for the vendor: base and patch have to have the same"+said)
 	fl.StringVar(&f.word, "word", "imported by patchfit import", "what you say of it, one line for people")
 	fl.StringVar(&f.base, "base", "", "it is a live patch, for the base with this tag or digest in the repository")
 	fl.StringArrayVar(&f.fixes, "fixes", nil, "CVE id the patch fixes; repeat for each")
@@ -63,6 +65,12 @@ func (f *importFlags) register(cmd *cobra.Command) {
 	fl.StringArrayVar(&f.conflict, "conflicts", nil, "digest of a patch this one cannot go with; repeat for each")
 	fl.BoolVar(&f.revertible, "revertible", false, "the patch can be taken back without a restart")
 	f.dest.Register(cmd)
+}
+
+// packaged adds the flags of what comes in a package.
+func (f *importFlags) packaged(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.file, "file", "", "path of the file in the package (default: the one kernel in it)")
+	f.register(cmd, " (default: what the package says)")
 }
 
 func (f *importFlags) check() error {
@@ -74,7 +82,7 @@ func (f *importFlags) check() error {
 	case f.output != "" && f.dest.Product() == "":
 		return exit.BadUsage(errors.New("--output needs --product: every statement is about one"), "patchfit trust show lists the products")
 	case f.output != "" && f.base != "":
-		return exit.BadUsage(errors.New("--base names a base in a repository, so it goes with --to"), "")
+		return exit.BadUsage(errors.New("--base names a base in a repository, so it goes with --to"), "leave --output out, and say --to REPOSITORY --key FILE")
 	}
 	return nil
 }
@@ -85,7 +93,7 @@ func (a verbs) run(ctx context.Context, f *importFlags, p *vendors.Package, near
 		a.Note("%s", note)
 	}
 	if f.list {
-		return a.listed(p)
+		return a.listed(f, p)
 	}
 	name, err := f.choose(p)
 	if err != nil {
@@ -166,10 +174,13 @@ func (f *importFlags) claim(ctx context.Context, pub *publish.Publisher) (vendor
 
 func (f *importFlags) describe(p *vendors.Package, found *vendors.Found, c vendors.Claim) (*attest.Import, error) {
 	i, err := p.Import(found, c)
-	if errors.Is(err, vendors.ErrNoVendor) {
+	switch {
+	case errors.Is(err, vendors.ErrNoVendor):
 		return nil, exit.BadUsage(err, "say it with --vendor, one word in lower case")
+	case err != nil:
+		return nil, exit.Hint(err, "bases are kernels, modules, shared libraries and executables, and with --base a live patch of the same vendor; --list shows what is there")
 	}
-	return i, err
+	return i, nil
 }
 
 // A Listing is what is in a package whose chain was verified.
@@ -188,12 +199,12 @@ type ListedFile struct {
 	Size int64  `json:"size"`
 }
 
-func (a verbs) listed(p *vendors.Package) error {
+func (a verbs) listed(f *importFlags, p *vendors.Package) error {
 	all, err := p.List()
 	if err != nil {
 		return err
 	}
-	v := Listing{1, p.Package, p.Method, p.Vendor, p.Chain, []ListedFile{}}
+	v := Listing{1, p.Package, p.Method, cmp.Or(f.vendor, p.Vendor), p.Chain, []ListedFile{}}
 	for _, e := range all {
 		v.Files = append(v.Files, ListedFile{e.Path, e.Size})
 	}

@@ -80,7 +80,7 @@ says of itself in it.`,
 			}
 			p, err := vendors.Deb(c, key, time.Now())
 			if err != nil {
-				return unverified(args[0], err, "InRelease, Packages and the package have to be of one archive and one day: apt-get update, then apt-get download")
+				return unverified(args[0], err, "InRelease has to be signed by --signer (gpg --verify shows by which keys it is), and to be with Packages and the package of one archive and one day: apt-get update, then apt-get download")
 			}
 			return a.run(cmd.Context(), &f, p, args[0])
 		},
@@ -89,7 +89,7 @@ says of itself in it.`,
 	cmd.Flags().StringVar(&packages, "packages", "", "the archive's index Packages, as in /var/lib/apt/lists")
 	shell.Required(cmd, "in-release", "packages")
 	k.register(cmd)
-	f.register(cmd)
+	f.packaged(cmd)
 	return cmd
 }
 
@@ -129,7 +129,7 @@ packages. Vendor patches, as the modules in kpatch packages, are imported with -
 		},
 	}
 	k.register(cmd)
-	f.register(cmd)
+	f.packaged(cmd)
 	return cmd
 }
 
@@ -170,7 +170,7 @@ owner of the certificate --cert.`,
 			if err != nil {
 				return err
 			}
-			c, err := readCertificate(cert)
+			c, err := readCertificate(cert, "it is the vendor's, whose key signed the module; PEM or DER")
 			if err != nil {
 				return err
 			}
@@ -184,7 +184,7 @@ owner of the certificate --cert.`,
 	cmd.Flags().StringVar(&cert, "cert", "", "file with the signer's X.509 certificate, PEM or DER")
 	shell.Required(cmd, "cert")
 	g.register(cmd)
-	f.register(cmd)
+	f.register(cmd, "")
 	return cmd
 }
 
@@ -213,7 +213,8 @@ imported bases denies it.`,
 		},
 	}
 	g.register(cmd)
-	f.register(cmd)
+	cmd.Flags().StringVar(&f.file, "file", "", "path of the file in DIR")
+	f.register(cmd, "")
 	shell.Required(cmd, "file")
 	return cmd
 }

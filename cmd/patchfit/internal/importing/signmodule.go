@@ -73,7 +73,7 @@ func (a verbs) signModule(ctx context.Context, path string, f *signFlags) error 
 	case !errors.Is(err, modsign.ErrUnsigned):
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	cert, err := readCertificate(f.cert)
+	cert, err := readCertificate(f.cert, "make a key and a certificate for modules: openssl req -new -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=modules/ -keyout mok.pem -out mok.crt")
 	if err != nil {
 		return err
 	}
@@ -110,14 +110,15 @@ func readModule(path string) ([]byte, error) {
 	return b, err
 }
 
-func readCertificate(path string) (*x509.Certificate, error) {
+// readCertificate reads a certificate; hint is what to do where it is none.
+func readCertificate(path, hint string) (*x509.Certificate, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading a certificate: %w", err)
 	}
 	cert, err := modsign.ParseCertificate(b)
 	if err != nil {
-		return nil, exit.Hint(fmt.Errorf("reading a certificate from %s: %w", path, err), "make a key and a certificate for modules: openssl req -new -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=modules/ -keyout mok.pem -out mok.crt")
+		return nil, exit.Hint(fmt.Errorf("reading a certificate from %s: %w", path, err), hint)
 	}
 	return cert, nil
 }

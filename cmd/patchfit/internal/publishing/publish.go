@@ -120,7 +120,7 @@ func (a verbs) imageCommand() *cobra.Command {
 	var p publishFlags
 	cmd := &cobra.Command{
 		Use:     "builder-image DIR --to REPOSITORY --key FILE",
-		Short:   "publish a builder image that env capture --pack made",
+		Short:   "publish a builder image that builder create or env capture --pack made",
 		Example: "  patchfit publish builder-image builder --to demo/greet:builder --key ci.pem",
 		Args:    shell.Exactly("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -145,7 +145,7 @@ func (a verbs) publishTo(ctx context.Context, p *publishFlags, near string) (she
 		return ref, nil, err
 	}
 	if ref.Digest != "" {
-		return ref, nil, exit.BadUsage(fmt.Errorf("--to %s has a digest; the digest is what publish makes", p.to), "")
+		return ref, nil, exit.BadUsage(fmt.Errorf("--to %s has a digest; the digest is what publish makes", p.to), "leave the digest out; a tag may be there")
 	}
 	pub, err := a.publisher(ctx, p, ref, near)
 	return ref, pub, err
