@@ -92,6 +92,11 @@ gate makes of it.`,
 					return err
 				}
 			}
+			if artifact != "" {
+				if _, err := shell.Digest(artifact); err != nil {
+					return err
+				}
+			}
 			q := url.Values{"product": {product}, "repository": {repository}, "artifact": {artifact}, "as-of": {at}, "cursor": {cursor}, "limit": {""}}
 			if limit != 0 {
 				q.Set("limit", strconv.Itoa(limit))
