@@ -36,6 +36,7 @@ type rebuilding struct {
 	run    sandbox.Runner
 	out    string
 	sign   bool
+	state  string // directory for pushes that were interrupted; "" is the user's
 }
 
 func (r *rebuilding) register(cmd *cobra.Command) {
@@ -44,7 +45,7 @@ func (r *rebuilding) register(cmd *cobra.Command) {
 	r.signing.register(cmd)
 }
 
-func (r *rebuilding) prepare() (err error) {
+func (r *rebuilding) ready() (err error) {
 	if r.parsed, err = r.limits.parse(); err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (a verbs) rebuild(ctx context.Context, r *rebuilding, what string) error {
 	if r.sign != (r.key != "") {
 		return exit.BadUsage(errors.New("--sign and --key go together"), "with neither nothing is said to anybody")
 	}
-	if err := r.prepare(); err != nil {
+	if err := r.ready(); err != nil {
 		return err
 	}
 	if _, err := os.Lstat(r.out); r.out != "" && !errors.Is(err, os.ErrNotExist) {

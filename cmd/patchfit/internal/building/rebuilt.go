@@ -49,9 +49,11 @@ func (a verbs) rebuilder(ctx context.Context, r *rebuilding, x *artifact) (*publ
 	if signer.Certificate != nil {
 		certificate = signer.Certificate
 	}
-	state, err := rebuildState()
-	if err != nil {
-		return nil, err
+	state := r.state
+	if state == "" {
+		if state, err = rebuildState(); err != nil {
+			return nil, err
+		}
 	}
 	return publish.New(
 		publish.Config{Server: x.session.Client, Repository: x.repository, Product: x.product, Signer: signer, Certificate: certificate, State: state},
