@@ -62,6 +62,23 @@ func (g *gathering) rebuilds(r rebuilt, p *Pool) (all rebuilds) {
 	return all
 }
 
+// Missing says who counts of those who reproduced the patch, and what is missing,
+// where a quorum is asked for and not reached; "" elsewhere.
+func (p *Patch) Missing() string {
+	if p == nil {
+		return ""
+	}
+	return p.rebuilds.tally.got
+}
+
+// Missing says the same of a base.
+func (b *Base) Missing() string {
+	if b == nil {
+		return ""
+	}
+	return b.rebuilds.tally.got
+}
+
 // A tally is what rebuilds of an artifact come to, under one gathering.
 type tally struct {
 	of      rebuilt

@@ -61,3 +61,38 @@ func (s *State) Rebuilt(bundle attest.Digest) *attest.Rebuild {
 	}
 	return verify.As[attest.Rebuild](st.admitted)
 }
+
+// A Waiting is a base or a patch that has not reached the quorum of rebuilds that
+// is asked for.
+type Waiting struct {
+	Manifest *Manifest
+	Missing  string // who counts, what is missing
+}
+
+// Waiting returns the visible artifacts of a type in a repository that wait for
+// rebuilders, by digest.
+func (s *State) Waiting(repository, artifactType string) []Waiting {
+	var all []Waiting
+	for _, m := range s.Manifests(repository, artifactType) {
+		if missing := s.missing(repository, m); missing != "" {
+			all = append(all, Waiting{m, missing})
+		}
+	}
+	return all
+}
+
+func (s *State) missing(repository string, m *Manifest) string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	repo := s.served(repository)
+	if repo == nil || !s.ready || !repo.visible[m.Artifact.Manifest] {
+		return ""
+	}
+	repo.gathered.mu.Lock()
+	defer repo.gathered.mu.Unlock()
+	repo.gathered.fresh(repo.all)
+	if m.Type == attest.ArtifactBase {
+		return repo.base(s.trust.decisions, m.Artifact.Manifest).Missing()
+	}
+	return repo.patch(s.trust.decisions, m.Artifact.Manifest).Missing()
+}

@@ -30,7 +30,7 @@ type verbs struct{ *shell.Shell }
 // Commands returns the commands of this room.
 func Commands(sh *shell.Shell) []*cobra.Command {
 	a := verbs{sh}
-	return []*cobra.Command{a.buildCommand()}
+	return []*cobra.Command{a.buildCommand(), a.rebuildCommand(), a.rebuilderCommand()}
 }
 
 // places are the flags that say where on this machine a build is made.
