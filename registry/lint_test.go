@@ -12,6 +12,7 @@ import (
 	"github.com/patchfit/patchfit/build/lint"
 	"github.com/patchfit/patchfit/build/object/objecttest"
 	"github.com/patchfit/patchfit/ledger"
+	"github.com/patchfit/patchfit/registry/state"
 )
 
 // object returns an ELF file of a byte order.
@@ -38,6 +39,10 @@ func TestPatchesAreLookedInto(t *testing.T) {
 	}
 	if r := s.get(s.publisher, manifestPath(sum(refused))); r.status != http.StatusNotFound || s.count(ledger.KindLint) != 0 {
 		t.Errorf("it was refused: %d, %d records", r.status, s.count(ledger.KindLint))
+	}
+	rebuilder, _ := s.Principal("rebuilder", state.RoleRebuilder)
+	if r := s.putManifest(rebuilder, repo, sum(refused), refused); r.status != http.StatusForbidden || strings.Contains(r.message(), "lint") {
+		t.Errorf("looked into for one who may put no patch: %d %s", r.status, r.body)
 	}
 	patch := artifact(attest.ArtifactPatch, octets, object(binary.LittleEndian), base).bytes(t)
 	d := s.push(patch)

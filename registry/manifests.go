@@ -86,13 +86,10 @@ func (s *manifests) put(ctx context.Context, x *exchange, m distribution.Manifes
 	s.registry.linking.RLock()
 	defer s.registry.linking.RUnlock()
 	admission, err := s.registry.Admit.Manifest(admit.Put{
-		Repository: s.name, MediaType: mediaType, Raw: raw, Files: linked{ctx, s.handle},
+		Repository: s.name, MediaType: mediaType, Raw: raw, Files: linked{ctx, s.handle}, May: x.mayPut,
 	})
 	if err != nil {
 		return "", x.refuseFor(err)
-	}
-	if e := x.mayPut(admission); e != nil {
-		return "", x.refuse(e)
 	}
 	if err := s.keep(admission, raw); err != nil {
 		return "", x.unrecorded(err)

@@ -20,7 +20,7 @@ const reserved = 200
 // mayPut holds everybody to their share of the places of a subject, and whoever
 // is a rebuilder, and no more, to what that is: attaching bundles, which
 // admission verified, and what a rebuild left behind, to what is there, by digest.
-func (x *exchange) mayPut(a *admit.Admission) *api.Error {
+func (x *exchange) mayPut(a *admit.Admission) error {
 	roles := x.registry.State.Roles(x.principal.ID, x.product)
 	if slices.ContainsFunc(roles, func(r string) bool { return r == state.RolePublisher || r == state.RoleAdmin }) {
 		return x.leavesRoom(a.Manifest)
@@ -38,7 +38,7 @@ func (x *exchange) mayPut(a *admit.Admission) *api.Error {
 }
 
 // leavesRoom keeps publishers from using up the places of what is rebuilt.
-func (x *exchange) leavesRoom(m *state.Manifest) *api.Error {
+func (x *exchange) leavesRoom(m *state.Manifest) error {
 	subject, ok := x.registry.State.Manifest(x.repository, m.Subject)
 	if !ok || subject.Type != attest.ArtifactBase && subject.Type != attest.ArtifactPatch {
 		return nil

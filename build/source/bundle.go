@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,14 +100,44 @@ func (g git) tree(repository, id, to, scratch string) (*Tree, error) {
 	if err := os.WriteFile(filepath.Join(repository, "info", "attributes"), []byte("* -export-ignore -export-subst -text -ident -filter !eol !working-tree-encoding\n"), 0o644); err != nil {
 		return nil, err
 	}
-	tar := filepath.Join(g.home, "tree.tar")
-	if _, err := g.run("--git-dir", repository, "-c", "core.autocrlf=false", "archive", "--format=tar", "--output", tar, id); err != nil {
-		return nil, err
-	}
-	f, err := os.Open(tar)
+	ctx, cancel := context.WithCancel(g.ctx)
+	defer cancel()
+	cmd := git{ctx, g.home}.command("--git-dir", repository, "-c", "core.autocrlf=false", "archive", "--format=tar", id)
+	return piped(cmd, cancel, func(tar io.Reader) (*Tree, error) { return stranger(g.ctx, tar, to, scratch) })
+}
+
+// piped has read read what cmd writes, as it does so: a bundle of a few hundred
+// bytes can hold a tree that no disk does, and what it may be is known to read.
+func piped(cmd *exec.Cmd, cancel func(), read func(io.Reader) (*Tree, error)) (*Tree, error) {
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return stranger(g.ctx, f, to, scratch)
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	t, err := read(out)
+	if err == nil {
+		_, err = io.Copy(io.Discard, out) // what pads the archive
+	} else if !errors.Is(err, io.ErrUnexpectedEOF) {
+		cancel() // it would write on
+		return nil, errors.Join(err, ended(cmd.Wait()))
+	}
+	if failed := cmd.Wait(); failed != nil {
+		if t != nil {
+			_ = os.Remove(t.Path) // it is not all of the tree
+		}
+		return nil, fmt.Errorf("git says: %.500s", strings.TrimSpace(said.String()+" "+failed.Error()))
+	}
+	return t, err
+}
+
+// ended tells of a program that was stopped only what went wrong besides.
+func ended(err error) error {
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }

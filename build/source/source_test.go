@@ -214,6 +214,7 @@ func TestAttackHostileTars(t *testing.T) {
 		{"hard link out", []entry{{tar.TypeLink, "a", "/etc/passwd", ""}}, "no file before it"},
 		{"hard link by dot dot", []entry{{tar.TypeLink, "a", "../x", ""}}, "no file before it"},
 		{"hard link to a link", []entry{{tar.TypeSymlink, "l", "/etc/passwd", ""}, {tar.TypeLink, "a", "l", ""}}, "no file before it"},
+		{"directories without end", []entry{{tar.TypeReg, strings.Repeat("a/", 20_000) + "x", "", "x"}}, "at most 4095"},
 		{"device", []entry{{tar.TypeChar, "null", "", ""}}, "no source"},
 		{"pipe", []entry{{tar.TypeFifo, "pipe", "", ""}}, "no source"},
 		{"nothing in it", []entry{{tar.TypeDir, "a", "", ""}}, "holds no file"},

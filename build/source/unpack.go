@@ -65,6 +65,10 @@ func plainTar(r io.Reader) (io.Reader, error) {
 	return gzip.NewReader(b)
 }
 
+// maxName is how long a path may be: each element of it is opened, for each of
+// those above it.
+const maxName = 4095
+
 type unpacker struct {
 	root    *os.Root
 	at      time.Time
@@ -79,6 +83,9 @@ func (u *unpacker) add(h *tar.Header, content io.Reader) error {
 	}
 	if u.entries++; u.entries > MaxEntries {
 		return fmt.Errorf("the archive holds more than %d files and directories", MaxEntries)
+	}
+	if len(h.Name) > maxName {
+		return fmt.Errorf("has a name of %d bytes, at most %d are opened by one", len(h.Name), maxName)
 	}
 	name := path.Clean(h.Name)
 	if name == "." {
@@ -111,6 +118,9 @@ func (u *unpacker) mkdir(name string) error {
 	}
 	if err := u.mkdir(path.Dir(name)); err != nil {
 		return err
+	}
+	if len(u.dirs) > MaxEntries { // most archives list them, a hostile one need not
+		return fmt.Errorf("the archive holds more than %d directories", MaxEntries)
 	}
 	if err := u.root.Mkdir(name, 0o755); err != nil {
 		if errors.Is(err, fs.ErrExist) {

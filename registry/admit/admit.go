@@ -53,6 +53,9 @@ type Put struct {
 	MediaType  string
 	Raw        []byte
 	Files      Files // of Repository
+	// May is asked of what is admitted before anybody looks into a patch, which
+	// costs more than all the rest; nil: it may come in.
+	May func(*Admission) error
 }
 
 // An Admission is what may come in.
@@ -111,11 +114,15 @@ func (a *Admitter) Manifest(p Put) (*Admission, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.Type == attest.ArtifactPatch && !isBundle(m) {
-		admission.Look, err = a.look(m, p)
+	if p.May != nil {
+		if err := p.May(admission); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, err
+	if m.Type == attest.ArtifactPatch && !isBundle(m) {
+		if admission.Look, err = a.look(m, p); err != nil {
+			return nil, err
+		}
 	}
 	return admission, nil
 }
