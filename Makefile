@@ -80,6 +80,10 @@ conformance: setup build bin/oras bin/oci-conformance ## run the OCI distributio
 soak: setup build bin/oras ## kill -9 the server, and cut its power, ROUNDS times while publishing, pulling, logging, mounting, deleting and collecting
 	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin PATCHFIT_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 240m -run 'Crash|PowerCut' -v ./...
 
+.PHONY: kernel
+kernel: setup build ## build a kernel that can be live patched twice, contained, and compare: half an hour
+	PATH=$(CURDIR)/bin:$$PATH examples/kernel/build bin/kernel
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME
 	scripts/fuzz $(FUZZTIME)
