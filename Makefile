@@ -63,7 +63,7 @@ race: setup ## run every test under the race detector (needs cgo)
 	CGO_ENABLED=1 go test -race -short -timeout 40m ./...
 
 .PHONY: e2e
-e2e: setup build $(if $(filter all evidence,$(AREA)),database bin/versitygw bin/rekor-server-posix) $(if $(filter spine build,$(AREA)),bin/oras,clients) $(if $(filter all front,$(AREA)),$(CLIENTS) bin/versitygw) $(if $(filter all evidence,$(AREA)),$(VERIFIERS)) $(if $(filter all build,$(AREA)),bin/builder) ## run the built programs end to end; AREA=spine, front, evidence or build for one area
+e2e: setup build $(if $(filter all evidence,$(AREA)),database bin/versitygw bin/rekor-server-posix) $(if $(filter spine build,$(AREA)),bin/oras,clients) $(if $(filter all front,$(AREA)),$(CLIENTS) bin/versitygw) $(if $(filter all evidence,$(AREA)),$(VERIFIERS)) $(if $(filter all build,$(AREA)),bin/builder bin/builder-libpulp) ## run the built programs end to end; AREA=spine, front, evidence or build for one area
 	@case " all $(AREAS) " in *" $(AREA) "*) ;; *) \
 	  case " $(LATER_AREAS) " in *" $(AREA) "*) echo "make e2e: area $(AREA) belongs to later work and has no test yet" >&2; exit 1;; esac; \
 	  echo "make e2e: no area $(AREA); areas: all $(AREAS) $(LATER_AREAS)" >&2; exit 2;; esac
@@ -79,6 +79,10 @@ conformance: setup build bin/oras bin/oci-conformance ## run the OCI distributio
 .PHONY: soak
 soak: setup build bin/oras ## kill -9 the server, and cut its power, ROUNDS times while publishing, pulling, logging, mounting, deleting and collecting
 	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin PATCHFIT_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 240m -run 'Crash|PowerCut' -v ./...
+
+.PHONY: kernel
+kernel: setup build ## build a kernel that can be live patched twice, contained, and compare: half an hour
+	PATH=$(CURDIR)/bin:$$PATH examples/kernel/build bin/kernel
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME
@@ -155,8 +159,8 @@ bin/rekor-server-posix: test/backend/rekor/go.mod
 	@echo "building an unmodified Rekor v2 server from the Go proxy: a minute, once"
 	cd test/backend/rekor && go build -ldflags '-s -w' -o ../../../bin/rekor-server-posix github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix
 
-bin/builder: examples/builder.yaml | setup build
-	@echo "making the builder image of the examples from Debian's archive: two minutes or three, once"
+bin/builder bin/builder-libpulp: bin/%: examples/%.yaml | setup build
+	@echo "making a builder image of the examples from Debian's archive: a minute or two, once"
 	rm -rf $@ $@.lock && bin/patchfit builder create $< --lock $@.lock --out $@
 
 bin/staticcheck: $(TOOLS)/go.mod

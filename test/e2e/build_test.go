@@ -13,7 +13,7 @@ import (
 )
 
 // TestBuild runs the scripts about builds: what they run in, and what comes out.
-func TestBuild(t *testing.T) { area(t, "build", builder(t)) }
+func TestBuild(t *testing.T) { area(t, "build", builders(t)) }
 
 // The SPDX project's own schema, in the source of a scanner that checks itself by
 // it. Its sum is the one go.sum would have; nothing of it is built.
