@@ -194,7 +194,13 @@ func hinted(err error) error {
 	case errors.As(err, &contradiction):
 		return exit.Hint(err, "start from a clean tree, and let COMMAND say every flag")
 	}
-	return exit.Hint(err, "what the build said is above")
+	if failed := (*sandbox.ExitError)(nil); errors.As(err, &failed) {
+		return exit.Hint(err, "what the build said is above")
+	}
+	if errors.Is(err, build.ErrCommand) {
+		return exit.Hint(err, "let COMMAND be gcc, or make that runs gcc")
+	}
+	return exit.Hint(err, "docs/building.md says how builds are captured: is the program in the builder image, and the output named with --artifact?")
 }
 
 func limitFlag(name string) string {
