@@ -2,6 +2,7 @@ package rebuild
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -66,7 +67,7 @@ func (o *Outcome) explain(s string) {
 }
 
 // made compares what came out with the artifact.
-func (r *run) made(c *build.Capture) (*Outcome, error) {
+func (r *run) made(ctx context.Context, c *build.Capture) (*Outcome, error) {
 	out := r.outcome(attest.Reproduced)
 	out.Output = filepath.Join(r.To, filepath.FromSlash(r.Recipe.Artifact))
 	out.Environment = c.EnvironmentDigest
@@ -80,6 +81,9 @@ func (r *run) made(c *build.Capture) (*Outcome, error) {
 		out.elsewhere(r.differences)
 	} else {
 		out.Environment = r.environment
+	}
+	if err := r.alike(ctx, out); err != nil {
+		return nil, fmt.Errorf("normalising: %w", err)
 	}
 	out.Log = r.log.end(out)
 	return out, nil

@@ -10,6 +10,7 @@
 //	order.go    what provenance asks to be built
 //	rebuild.go  one run of it
 //	outcome.go  what the files say, one beside the other; options.go: and of how they were compiled
+//	normalise.go  whether they are alike after a named program
 //	log.go      what the build said, bounded, without when and where
 package rebuild
 
@@ -38,6 +39,8 @@ type Place struct {
 	To      string // directory to make for what comes out
 	Runner  sandbox.Runner
 	Limits  sandbox.Limits
+
+	Normaliser *Normaliser // nil: what differs, differs
 }
 
 // Why a rebuild did not come to files to compare, in a word. Words of
@@ -70,7 +73,7 @@ func Run(ctx context.Context, o *Order, p *Place) (*Outcome, error) {
 	if len(r.differences) == 0 {
 		r.differences = o.Environment.Diff(c.Environment)
 	}
-	return r.made(c)
+	return r.made(ctx, c)
 }
 
 type run struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -148,13 +149,43 @@ func TestALieIsTold(t *testing.T) {
 // An environment that is not the recorded one is told field by field; what comes
 // out is compared all the same.
 func TestElsewhere(t *testing.T) {
+	y := newYard(t, gcc()...)
 	for _, patch := range []bool{false, true} {
-		y := newYard(t, gcc()...)
 		y.order.Patch, y.order.Command = patch, gcc("-fwrapv")
 		o := y.rebuild()
 		if len(o.Differences) != 1 || o.Differences[0].Got != "-fwrapv" || o.Environment == y.order.environment ||
 			!strings.HasPrefix(o.Explanation, "built in another environment than is recorded: flags/") || o.Compared == nil {
 			t.Errorf("patch %t: %s %s: %s %v", patch, o.Result, o.Category, o.Explanation, o.Differences)
+		}
+	}
+}
+
+// A normaliser makes what differs equivalent, by its name and digest, and nothing
+// reproduced; one that fails, or leaves no file, changes nothing.
+func TestEquivalent(t *testing.T) {
+	y := newYard(t, gcc("-O1")...)
+	y.order.Command = gcc()
+	y.order.Environment.Flags = y.order.Environment.Flags[:len(y.order.Environment.Flags)-1]
+	for body, want := range map[string]string{
+		"return truncate(argv[1], 0)":                   attest.Equivalent,
+		"return 0":                                      attest.Differs,
+		"return truncate(argv[1], 0), 1":                attest.Differs,
+		"return unlink(argv[1])":                        attest.Differs,
+		`return unlink(argv[1]), symlink("x", argv[1])`: attest.Differs,
+	} {
+		dir := tree(t, "#include <unistd.h>\nint main(int argc, char **argv) { "+body+"; }\n")
+		cmd := exec.Command("gcc", "-static", "-o", "normaliser", "lib.c")
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		y.place.Normaliser = &Normaliser{Name: "empty", Path: filepath.Join(dir, "normaliser")}
+		o := y.rebuild()
+		if o.Result != want || (o.Normaliser != nil) != (want == attest.Equivalent) || !strings.Contains(o.Explanation, "normaliser empty") {
+			t.Errorf("%s: %s %+v: %s", body, o.Result, o.Normaliser, o.Explanation)
+		}
+		if d := must[attest.Digest](t)(fileDigest(y.place.Normaliser.Path)); o.Normaliser != nil && o.Normaliser.Digest != d {
+			t.Errorf("it is named by %s, want %s", o.Normaliser.Digest, d)
 		}
 	}
 }

@@ -31,8 +31,13 @@ func lookCloser(ctx context.Context, o *rebuild.Outcome, wanted, scratch string)
 	within, cancel := context.WithTimeout(ctx, maxLook)
 	defer cancel()
 	report := filepath.Join(scratch, "diffoscope.html")
-	cmd := exec.CommandContext(within, program, "--no-progress", "--html", report, "--", filepath.Base(wanted), o.Output)
-	cmd.Dir = filepath.Dir(wanted)
+	dir := filepath.Dir(wanted)
+	out, err := filepath.Rel(dir, o.Output) // the report names the files as they are named here
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(within, program, "--no-progress", "--html", report, "--", filepath.Base(wanted), out)
+	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + scratch, "TMPDIR=" + scratch, "LC_ALL=C.UTF-8"}
 	err = cmd.Run()
 	if ctx.Err() != nil {

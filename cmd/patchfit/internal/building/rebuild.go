@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -36,6 +37,7 @@ type rebuilding struct {
 	run    sandbox.Runner
 	out    string
 	sign   bool
+	tidy   string // NAME=FILE of a normaliser; "" for none
 	state  string // directory for pushes that were interrupted; "" is the user's
 }
 
@@ -43,14 +45,30 @@ func (r *rebuilding) register(cmd *cobra.Command) {
 	r.places.register(cmd)
 	r.limits.register(cmd)
 	r.signing.register(cmd)
+	cmd.Flags().StringVar(&r.tidy, "normaliser", "", "NAME=FILE of a program that takes away what may differ: what is alike after it is equivalent, never reproduced")
 }
 
 func (r *rebuilding) ready() (err error) {
 	if r.parsed, err = r.limits.parse(); err != nil {
 		return err
 	}
-	r.run, err = r.openRunner()
+	if r.run, err = r.openRunner(); err != nil {
+		return err
+	}
+	_, err = r.normaliser()
 	return err
+}
+
+func (r *rebuilding) normaliser() (*rebuild.Normaliser, error) {
+	if r.tidy == "" {
+		return nil, nil
+	}
+	name, path, _ := strings.Cut(r.tidy, "=")
+	odd := func(c rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-", c) }
+	if info, err := os.Stat(path); name == "" || len(name) > 64 || name[0] == '-' || strings.ContainsFunc(name, odd) || err != nil || !info.Mode().IsRegular() {
+		return nil, exit.BadUsage(fmt.Errorf("--normaliser %q names no program", r.tidy), "as in: --normaliser strip-times=./strip-times")
+	}
+	return &rebuild.Normaliser{Name: name, Path: path}, nil
 }
 
 func (a verbs) rebuildCommand() *cobra.Command {
@@ -149,6 +167,9 @@ func (a verbs) carryOut(ctx context.Context, r *rebuilding, x *artifact, scratch
 	p := &rebuild.Place{
 		Source: filepath.Join(scratch, "source.tar"), Wanted: filepath.Join(scratch, "artifact"), Scratch: scratch,
 		To: filepath.Join(scratch, "out"), Runner: r.run, Limits: r.parsed,
+	}
+	if p.Normaliser, err = r.normaliser(); err != nil {
+		return nil, err
 	}
 	if o, err := fetch(ctx, content, order, p, progress); o != nil || err != nil {
 		return o, err
