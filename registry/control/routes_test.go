@@ -110,7 +110,7 @@ func (s *scene) rows(host string, patch attest.Digest) []row {
 		{"GET", self, "", "self boss admin auditor all-auditor"},
 		{"POST", self + "/state", `{"state":"x"}`, "boss admin"},
 		{"GET", "/v1/evidence" + q("repository", s.Product.Repository, "digest", string(patch)), "", "boss admin publisher rebuilder auditor self other-host all-auditor"},
-		{"GET", "/v1/rebuilds" + q("product", s.Product.ID), "", "boss admin publisher rebuilder auditor all-auditor"},
+		{"GET", "/v1/rebuilds" + q("product", s.Product.ID, "which", "all"), "", "boss admin publisher rebuilder auditor all-auditor"},
 		{"GET", "/v1/offers" + q("host", host), "", "self boss admin auditor all-auditor"},
 		{"POST", "/v1/revocations", "{}", "boss admin publisher elsewhere"}, // a publisher there: told what is wrong with it
 		{"GET", "/v1/revocations" + q("product", s.Product.ID), "", "boss admin publisher rebuilder auditor self other-host all-auditor"},

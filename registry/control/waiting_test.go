@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/patchfit/patchfit/attest"
+	"github.com/patchfit/patchfit/registry/api"
 	"github.com/patchfit/patchfit/registry/state"
 	"github.com/patchfit/patchfit/registry/state/statetest"
 )
@@ -25,12 +26,18 @@ func TestWhatWaitsForRebuilders(t *testing.T) {
 		id, key := s.Principal("north", state.RoleRebuilder)
 		waits := func(want ...attest.Digest) {
 			t.Helper()
-			v, err := s.as(id, key).Rebuilds(ctx(), s.Product.ID)
+			v, err := s.as(id, key).Rebuilds(ctx(), s.Product.ID, api.RebuildsWaiting)
 			if err != nil {
 				t.Fatal(err)
 			}
+			if all, err := s.as(id, key).Rebuilds(ctx(), s.Product.ID, api.RebuildsAll); err != nil || len(all.Artifacts) != 2 || all.Artifacts[0].Manifest != w.BaseManifest {
+				t.Errorf("all of them: %+v, %v", all, err)
+			}
+			if _, err := s.as(id, key).Rebuilds(ctx(), s.Product.ID, "none"); err == nil {
+				t.Error("it answers which none")
+			}
 			var got []attest.Digest
-			for _, x := range v.Waiting {
+			for _, x := range v.Artifacts {
 				got = append(got, x.Manifest)
 				if x.File == "" || !strings.Contains(x.Missing, "0 of 1 wanted") || v.Repository != s.Product.Repository {
 					t.Errorf("%+v", x)

@@ -62,21 +62,18 @@ func (s *State) Rebuilt(bundle attest.Digest) *attest.Rebuild {
 	return verify.As[attest.Rebuild](st.admitted)
 }
 
-// A Waiting is a base or a patch that has not reached the quorum of rebuilds that
-// is asked for.
-type Waiting struct {
+// A ToRebuild is a base or a patch that rebuilders can build again.
+type ToRebuild struct {
 	Manifest *Manifest
-	Missing  string // who counts, what is missing
+	Missing  string // who counts, what is missing; "": no quorum is asked for, or it is reached
 }
 
-// Waiting returns the visible artifacts of a type in a repository that wait for
-// rebuilders, by digest.
-func (s *State) Waiting(repository, artifactType string) []Waiting {
-	var all []Waiting
+// ToRebuild returns the visible artifacts of a type in a repository, by digest, and
+// what each lacks of the quorum of rebuilds that is asked for.
+func (s *State) ToRebuild(repository, artifactType string) []ToRebuild {
+	var all []ToRebuild
 	for _, m := range s.Manifests(repository, artifactType) {
-		if missing := s.missing(repository, m); missing != "" {
-			all = append(all, Waiting{m, missing})
-		}
+		all = append(all, ToRebuild{m, s.missing(repository, m)})
 	}
 	return all
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/patchfit/patchfit/internal/config"
 	"github.com/patchfit/patchfit/internal/exit"
 	"github.com/patchfit/patchfit/internal/term"
+	"github.com/patchfit/patchfit/registry/api"
 )
 
 // A watch is a rebuilder on duty.
@@ -25,6 +26,7 @@ type watch struct {
 	rebuilding
 	dir     string
 	once    bool
+	all     bool
 	every   time.Duration
 	backoff time.Duration
 	queue   *queue.Queue
@@ -58,6 +60,7 @@ something was left for later. docs/rebuilders.md says how to run it as a service
 	f := cmd.Flags()
 	f.StringVar(&w.dir, "state", "", "directory for how far it is: a disk that lasts")
 	f.BoolVar(&w.once, "once", false, "do what there is to do now, and end")
+	f.BoolVar(&w.all, "all", false, "build also what no quorum is asked of, or has reached it")
 	f.DurationVar(&w.every, "every", 5*time.Minute, "how often to ask what waits")
 	f.DurationVar(&w.backoff, "retry-after", 5*time.Minute, "how long to wait before the second attempt; four times as long before the third")
 	w.register(cmd)
@@ -175,11 +178,15 @@ func (w *watch) tasks(ctx context.Context, ref shell.Reference) ([]queue.Task, e
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(t queue.Task) bool { return t.Repository != ref.Repository })
-	waits, err := s.Client.Rebuilds(ctx, product)
+	which := api.RebuildsWaiting
+	if w.all {
+		which = api.RebuildsAll
+	}
+	there, err := s.Client.Rebuilds(ctx, product, which)
 	if err != nil {
 		return nil, err
 	}
-	for _, x := range waits.Waiting {
+	for _, x := range there.Artifacts {
 		if t := (queue.Task{Server: server, Repository: ref.Repository, Manifest: x.Manifest}); !slices.Contains(all, t) {
 			all = append(all, t)
 		}
