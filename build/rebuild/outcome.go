@@ -69,7 +69,7 @@ func (o *Outcome) explain(s string) {
 // made compares what came out with the artifact.
 func (r *run) made(ctx context.Context, c *build.Capture) (*Outcome, error) {
 	out := r.outcome(attest.Reproduced)
-	out.Output = filepath.Join(r.To, filepath.FromSlash(r.Recipe.Artifact))
+	out.Output = filepath.Join(r.To, filepath.FromSlash(c.Recipe.Artifact)) // where links led this time
 	out.Environment = c.EnvironmentDigest
 	if err := out.compare(r.Wanted); err != nil {
 		return nil, fmt.Errorf("comparing: %w", err)
