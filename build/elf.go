@@ -22,6 +22,9 @@ import (
 type Facts struct {
 	File   attest.File
 	Target attest.Target
+	Type   elf.Type
+	// Kernel: it is a Linux kernel, which exports symbols to modules.
+	Kernel bool
 	Soname string // "" where it has none
 	// Interpreter is the dynamic loader that a program asks for; "" where none is.
 	Interpreter string
@@ -90,7 +93,11 @@ func ParseELF(b []byte) (*Facts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not a readable ELF file: %w", err)
 	}
-	facts := &Facts{Target: target(f.FileHeader)}
+	facts := &Facts{
+		Target: target(f.FileHeader),
+		Type:   f.Type,
+		Kernel: f.Type == elf.ET_EXEC && f.Section("__ksymtab") != nil,
+	}
 	if facts.Digests, err = object.DigestsOf(bytes.NewReader(b), int64(len(b))); err != nil {
 		return nil, err
 	}

@@ -108,6 +108,10 @@ func (p *Publisher) Base(ctx context.Context, f File) (*Result, error) {
 	if facts.BuildID == "" {
 		return nil, fmt.Errorf("%s has no GNU build-id, so hosts cannot tell that they run it; link it with -Wl,--build-id", f.Path)
 	}
+	kind, err := baseKind(facts)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", f.Path, err)
+	}
 	r := p.result()
 	env, err := p.environment(ctx, r, f.Capture.Environment)
 	if err != nil {
@@ -122,7 +126,7 @@ func (p *Publisher) Base(ctx context.Context, f File) (*Result, error) {
 	}
 	base := &attest.Base{
 		Product:      p.config.Product,
-		Kind:         baseKind(facts),
+		Kind:         kind,
 		File:         facts.File,
 		Environment:  f.Capture.EnvironmentDigest,
 		Target:       facts.Target,

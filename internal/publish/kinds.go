@@ -1,6 +1,8 @@
 package publish
 
 import (
+	"debug/elf"
+	"errors"
 	"fmt"
 	"os"
 
@@ -9,13 +11,22 @@ import (
 	"github.com/patchfit/patchfit/build/lint"
 )
 
-// baseKind is the kind of a base in user space: what has no soname and asks for
-// an interpreter is run, not linked.
-func baseKind(facts *build.Facts) string {
-	if facts.Soname == "" && facts.Interpreter != "" {
-		return attest.BaseELFExecutable
+// baseKind is the kind of a base in user space. What has a soname, or asks for no
+// interpreter and may lie anywhere, is linked; what is at a fixed place or asks
+// for an interpreter is run. Kernels and their modules are recognised by other
+// measurements, which an import takes.
+func baseKind(facts *build.Facts) (string, error) {
+	switch {
+	case facts.Kernel:
+		return "", errors.New("is a kernel: it becomes a base by patchfit import, with what hosts measure of it")
+	case facts.Type == elf.ET_REL:
+		return "", errors.New("is not linked: a kernel module becomes a base by patchfit import, with what hosts measure of it")
+	case facts.Type == elf.ET_EXEC || facts.Soname == "" && facts.Interpreter != "":
+		return attest.BaseELFExecutable, nil
+	case facts.Type == elf.ET_DYN:
+		return attest.BaseELFLibrary, nil
 	}
-	return attest.BaseELFLibrary
+	return "", fmt.Errorf("is neither a library nor a program, but of ELF type %v", facts.Type)
 }
 
 // patchKinds are the kinds of live patches, by what their files are.
