@@ -115,11 +115,15 @@ func (t *tree) parents(h *tar.Header, name string) error {
 	return nil
 }
 
-// remove takes away what is at name, and forgets the directories there.
+// remove takes away what is at name, and forgets the directories there. All
+// directories are known, so what is none is not looked for among them: an image
+// may replace as many files as it has.
 func (t *tree) remove(name string) error {
-	for dir := range t.dirs {
-		if dir == name || strings.HasPrefix(dir, name+"/") {
-			delete(t.dirs, dir)
+	if _, ok := t.dirs[name]; ok {
+		for dir := range t.dirs {
+			if dir == name || strings.HasPrefix(dir, name+"/") {
+				delete(t.dirs, dir)
+			}
 		}
 	}
 	return t.root.RemoveAll(name)
