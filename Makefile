@@ -67,6 +67,7 @@ e2e: setup build $(if $(filter all evidence,$(AREA)),database bin/versitygw bin/
 	@case " all $(AREAS) " in *" $(AREA) "*) ;; *) \
 	  case " $(LATER_AREAS) " in *" $(AREA) "*) echo "make e2e: area $(AREA) belongs to later work and has no test yet" >&2; exit 1;; esac; \
 	  echo "make e2e: no area $(AREA); areas: all $(AREAS) $(LATER_AREAS)" >&2; exit 2;; esac
+	@case "$(AREA)" in all|spine) go run ./test/demo -bin bin;; esac
 	cd $(TOOLS) && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 30m $(if $(filter-out all,$(AREA)),-run '(?i)^Test$(AREA)') ./... | (cd $(CURDIR) && go run ./test/report)
 	@case "$(AREA)" in all|evidence) cd test/backend && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 10m ./... | (cd $(CURDIR) && go run ./test/report);; esac
 	@case "$(AREA)" in all|front) cd test/s3 && PATCHFIT_BIN=$(CURDIR)/bin go test -json -count=1 -timeout 30m ./... | (cd $(CURDIR) && go run ./test/report);; esac
