@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -11,11 +10,6 @@ import (
 // TestEvidenceContainerd has an unmodified containerd pull from the server, with
 // patchfit-verifier in the directory of its image verifiers.
 func TestEvidenceContainerd(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("containerd runs as root only; run it as root")
-		}
-		t.Skip("LEFT OUT: containerd runs as root only; run it as root")
-	}
+	asRoot(t, "containerd runs as root only")
 	scripts(t, testscript.Params{Files: []string{filepath.Join("testdata", "containerd", "pull.txtar")}}, nil, "patchfit-verifier", "oras", "containerd", "ctr")
 }

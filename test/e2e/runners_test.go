@@ -15,9 +15,7 @@ import (
 // TestBuildRunners builds a kernel's live patch by every runner, as root and as
 // somebody without rights: what comes out is the same, bit for bit.
 func TestBuildRunners(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("LEFT OUT: only root can build as root and as nobody; run it as root")
-	}
+	asRoot(t, "only root can build as root and as nobody")
 	home := nobodysHome(t)
 	headers := headersIn(t, home)
 	build := func(user uint32, out string, more ...string) []byte {
