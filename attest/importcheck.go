@@ -132,22 +132,11 @@ func (i *Import) checkUse(at spot) error {
 	if i.Observed != (Observed{}) {
 		return at.member("observed").errorf("of a live patch's environment nothing is asked")
 	}
-	return i.Patch.check(at.member("patch"))
-}
-
-func (p *ImportedPatch) check(at spot) error {
+	at = at.member("patch")
 	return cmp.Or(
-		at.member("base").digest(p.Base),
-		at.member("baseFile").digest(p.BaseFile),
-		at.member("unsigned").digest(p.Unsigned),
-		at.member("code").digest(p.Code),
-		at.member("functions").lines(p.Functions),
-		at.member("imports").lines(p.Imports),
-		each(at.member("fixes"), p.Fixes, checkCVE),
-		unique(at.member("fixes"), p.Fixes, self),
-		at.member("replaces").digests(p.Replaces),
-		at.member("requires").digests(p.Requires),
-		at.member("conflicts").digests(p.Conflicts),
+		at.member("base").digest(i.Patch.Base),
+		at.member("baseFile").digest(i.Patch.BaseFile),
+		i.LivePatch().checkContent(at),
 	)
 }
 

@@ -62,11 +62,21 @@ type coded struct {
 	code int
 }
 
-// Hint gives an error a next step; the code stays that of the error.
-func Hint(err error, hint string) error { return hinted{err, hint} }
+// Hint gives an error a next step; the code stays that of the error. Nil stays nil.
+func Hint(err error, hint string) error {
+	if err == nil {
+		return nil
+	}
+	return hinted{err, hint}
+}
 
-// BadUsage marks an error as the command line's fault.
-func BadUsage(err error, hint string) error { return coded{hinted{err, hint}, Usage} }
+// BadUsage marks an error as the command line's fault. Nil stays nil.
+func BadUsage(err error, hint string) error {
+	if err == nil {
+		return nil
+	}
+	return coded{hinted{err, hint}, Usage}
+}
 
 // With ends the program with a code. The text is "" where an answer that was
 // printed says why.

@@ -76,6 +76,16 @@ func promised(t *testing.T) map[string]string {
 	return codes
 }
 
+// What went well has no next step, and is nobody's fault.
+func TestNilStaysNil(t *testing.T) {
+	if err := exit.Hint(nil, "x"); err != nil {
+		t.Errorf("a hint made an error of nothing: %#v", err)
+	}
+	if err := exit.BadUsage(nil, "x"); err != nil {
+		t.Errorf("usage made an error of nothing: %#v", err)
+	}
+}
+
 func answer(status int, code, message string) error {
 	return fmt.Errorf("asking: %w", api.Errorf(status, code, "%s", message).Hint("do something"))
 }

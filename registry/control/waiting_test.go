@@ -15,14 +15,6 @@ import (
 func TestWhatWaitsForRebuilders(t *testing.T) {
 	stage(t, statetest.New, func(t *testing.T, s *scene) {
 		w := s.Publish("one")
-		s.Signer("north").Independence = attest.Independence{Operator: "acme"}
-		asks := func(version int64, ask attest.Rebuilds) {
-			p := s.TrustPolicy(s.Product)
-			p.Version, p.Roots = version, attest.Roots{Threshold: 1, Keys: []string{s.Root.Public.Base64()}}
-			p.Products[0].Authorities[attest.RoleRebuilder] = []string{"north"}
-			p.Products[0].Rebuilds = ask
-			s.Trust(p)
-		}
 		id, key := s.Principal("north", state.RoleRebuilder)
 		waits := func(want ...attest.Digest) {
 			t.Helper()
@@ -47,15 +39,12 @@ func TestWhatWaitsForRebuilders(t *testing.T) {
 				t.Errorf("%v wait, want %v", got, want)
 			}
 		}
-		asks(2, attest.Rebuilds{})
+		s.asksRebuilder(2, attest.Rebuilds{})
 		waits()
 		one := &attest.Quorum{Reproduced: 1, Differ: []string{}}
-		asks(3, attest.Rebuilds{Base: one, Patch: one})
+		s.asksRebuilder(3, attest.Rebuilds{Base: one, Patch: one})
 		waits(w.BaseManifest, w.PatchManifest)
-		s.Admit(s.Bundle(s.Statement(attest.TypeRebuild, w.BaseManifest, w.Base.File.Digest, &attest.Rebuild{
-			Product: s.Product.ID, Environment: w.Base.Environment, Result: attest.Reproduced, Log: attest.DigestOf(nil),
-			Compared: &attest.Compared{File: attest.Pair{Wanted: w.Base.File.Digest, Got: w.Base.File.Digest}}, Run: attest.Run{ID: "1", Builder: "https://rebuilder.example"},
-		}), s.Signer("north")), w.BaseManifest, attest.TypeRebuild)
+		s.reproduced(w, w.BaseManifest, w.Base.File.Digest)
 		waits(w.PatchManifest)
 	})
 }

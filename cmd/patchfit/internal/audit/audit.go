@@ -176,9 +176,9 @@ func asOfText(w io.Writer, v asOf) {
 }
 
 func (a verbs) decisionsCommand() *cobra.Command {
-	var product, repository, host, artifact, at, cursor string
+	var product, repository, host, artifact string
 	var allowed, denied bool
-	var limit int
+	var page pageFlags
 	cmd := &cobra.Command{
 		Use:     "decisions",
 		Short:   "list which host was told what, and why, the newest first",
@@ -188,17 +188,12 @@ func (a verbs) decisionsCommand() *cobra.Command {
 			if err := shell.OneOf(cmd, "allowed", "denied"); err != nil {
 				return err
 			}
-			if product != "" {
-				if err := shell.ID(product, "product", "patchfit trust show POLICY; or name a --repository"); err != nil {
-					return err
-				}
+			if err := checkProduct(product); err != nil {
+				return err
 			}
-			q := url.Values{"product": {product}, "repository": {repository}, "host": {host}, "artifact": {artifact}, "as-of": {at}, "cursor": {cursor}, "allow": {""}, "limit": {""}}
+			q := page.of(url.Values{"product": {product}, "repository": {repository}, "host": {host}, "artifact": {artifact}, "allow": {""}})
 			if allowed || denied {
 				q.Set("allow", strconv.FormatBool(allowed))
-			}
-			if limit != 0 {
-				q.Set("limit", strconv.Itoa(limit))
 			}
 			var v decisions
 			raw, err := a.ask(cmd.Context(), "", "/v1/audit/decisions", q, &v)
@@ -215,9 +210,7 @@ func (a verbs) decisionsCommand() *cobra.Command {
 	f.StringVar(&artifact, "artifact", "", "about this manifest digest")
 	f.BoolVar(&allowed, "allowed", false, "only what was allowed")
 	f.BoolVar(&denied, "denied", false, "only what was denied")
-	f.StringVar(&at, "as-of", "", "answer as of this time (RFC 3339)")
-	f.IntVar(&limit, "limit", 0, "at most so many")
-	f.StringVar(&cursor, "cursor", "", "where the page before ended")
+	page.register(cmd, "at most so many")
 	return cmd
 }
 
@@ -240,8 +233,5 @@ func (a verbs) decisionsText(w io.Writer, v *decisions) {
 			fmt.Fprintf(w, "    used %d times more\n", d.LaterUses)
 		}
 	}
-	asOfText(w, v.AsOf)
-	if v.Cursor != "" {
-		a.Note("there are more: --cursor %s", v.Cursor)
-	}
+	a.pageEnd(w, v.AsOf, v.Cursor)
 }

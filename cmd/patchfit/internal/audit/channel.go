@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,8 +49,8 @@ type (
 )
 
 func (a verbs) channelCommand() *cobra.Command {
-	var name, at, cursor string
-	var limit int
+	var name string
+	var page pageFlags
 	cmd := &cobra.Command{
 		Use:   "channel REPOSITORY",
 		Short: "list the versions of a product's channels: who signed each, when, and what it changed",
@@ -63,10 +62,7 @@ func (a verbs) channelCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q := url.Values{"repository": {ref.Repository}, "name": {name}, "as-of": {at}, "cursor": {cursor}, "limit": {""}}
-			if limit != 0 {
-				q.Set("limit", strconv.Itoa(limit))
-			}
+			q := page.of(url.Values{"repository": {ref.Repository}, "name": {name}})
 			var v channelHistory
 			raw, err := a.ask(cmd.Context(), ref.Server, "/v1/audit/channels", q, &v)
 			if err != nil {
@@ -77,9 +73,7 @@ func (a verbs) channelCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&name, "channel", "", "of the channel of this name (default: all)")
-	f.StringVar(&at, "as-of", "", "answer as of this time (RFC 3339)")
-	f.IntVar(&limit, "limit", 0, "at most so many")
-	f.StringVar(&cursor, "cursor", "", "where the page before ended")
+	page.register(cmd, "at most so many")
 	return cmd
 }
 
@@ -90,10 +84,7 @@ func (a verbs) channelText(w io.Writer, repository string, v *channelHistory) {
 	for _, c := range v.Versions {
 		versionText(w, c)
 	}
-	asOfText(w, v.AsOf)
-	if v.Cursor != "" {
-		a.Note("there are more: --cursor %s", v.Cursor)
-	}
+	a.pageEnd(w, v.AsOf, v.Cursor)
 }
 
 func versionText(w io.Writer, c channelVersion) {

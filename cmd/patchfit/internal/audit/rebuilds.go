@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,8 +71,8 @@ type (
 )
 
 func (a verbs) rebuildsCommand() *cobra.Command {
-	var product, repository, artifact, at, cursor string
-	var limit int
+	var product, repository, artifact string
+	var page pageFlags
 	cmd := &cobra.Command{
 		Use:     "rebuilds",
 		Short:   "list what came of building bases and patches again, by artifact and rebuilder",
@@ -87,20 +86,15 @@ Who said what is listed, whether it counts or not; patchfit why says what the
 gate makes of it.`,
 		Args: shell.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if product != "" {
-				if err := shell.ID(product, "product", "patchfit trust show POLICY; or name a --repository"); err != nil {
-					return err
-				}
+			if err := checkProduct(product); err != nil {
+				return err
 			}
 			if artifact != "" {
 				if _, err := shell.Digest(artifact); err != nil {
 					return err
 				}
 			}
-			q := url.Values{"product": {product}, "repository": {repository}, "artifact": {artifact}, "as-of": {at}, "cursor": {cursor}, "limit": {""}}
-			if limit != 0 {
-				q.Set("limit", strconv.Itoa(limit))
-			}
+			q := page.of(url.Values{"product": {product}, "repository": {repository}, "artifact": {artifact}})
 			var v matrix
 			raw, err := a.ask(cmd.Context(), "", "/v1/audit/rebuilds", q, &v)
 			if err != nil {
@@ -113,9 +107,7 @@ gate makes of it.`,
 	f.StringVar(&product, "product", "", "of this product id")
 	f.StringVar(&repository, "repository", "", "of this repository")
 	f.StringVar(&artifact, "artifact", "", "of this manifest digest")
-	f.StringVar(&at, "as-of", "", "answer as of this time (RFC 3339)")
-	f.IntVar(&limit, "limit", 0, "at most so many artifacts")
-	f.StringVar(&cursor, "cursor", "", "where the page before ended")
+	page.register(cmd, "at most so many artifacts")
 	return cmd
 }
 
@@ -123,10 +115,7 @@ func (a verbs) matrixText(w io.Writer, v *matrix) {
 	for _, r := range v.Artifacts {
 		rebuiltText(w, &r)
 	}
-	asOfText(w, v.AsOf)
-	if v.Cursor != "" {
-		a.Note("there are more: --cursor %s", v.Cursor)
-	}
+	a.pageEnd(w, v.AsOf, v.Cursor)
 }
 
 func rebuiltText(w io.Writer, r *rebuilt) {
