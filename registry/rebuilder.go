@@ -29,8 +29,8 @@ func (x *exchange) mayPut(a *admit.Admission) error {
 	if _, byDigest := x.named(); !byDigest || len(x.tags) > 0 || a.Bundle == nil && m.Type != attest.ArtifactRebuild {
 		return forbidden("a rebuilder attaches bundles and artifacts of type %s, by digest, and nothing else", attest.ArtifactRebuild)
 	}
-	own, there := x.places(m, func(r *state.Manifest) bool { return r.By == x.principal.ID })
-	if own >= maxRebuilder && !there {
+	own, ok := x.take(m, maxRebuilder, func(principal string) bool { return principal == x.principal.ID })
+	if !ok {
 		return api.Errorf(http.StatusForbidden, api.CodeDenied, "%d manifests with this subject are yours, as many as a rebuilder may attach", own).
 			Hint("ask a publisher of the product to delete some")
 	}
@@ -43,21 +43,10 @@ func (x *exchange) leavesRoom(m *state.Manifest) error {
 	if !ok || subject.Type != attest.ArtifactBase && subject.Type != attest.ArtifactPatch {
 		return nil
 	}
-	n, there := x.places(m, func(*state.Manifest) bool { return true })
-	if n < admit.MaxReferrers-reserved || there {
+	n, ok := x.take(m, admit.MaxReferrers-reserved, func(string) bool { return true })
+	if ok {
 		return nil
 	}
 	return api.Errorf(http.StatusForbidden, api.CodeDenied, "%d manifests have this subject, and the last %d places are for rebuilders", n, reserved).
 		Hint("delete some that are not needed")
-}
-
-// places counts manifests with the subject of m, and tells whether m is there.
-func (x *exchange) places(m *state.Manifest, counts func(*state.Manifest) bool) (n int, there bool) {
-	for _, r := range x.registry.State.Referrers(x.repository, m.SubjectName) {
-		there = there || r.Artifact.Manifest == m.Artifact.Manifest
-		if counts(r) {
-			n++
-		}
-	}
-	return n, there
 }

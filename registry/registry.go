@@ -84,6 +84,7 @@ type Registry struct {
 	router  *mux.Router
 	uploads *uploads
 	claims  *claims
+	places  *places
 	bodies  *bodies
 	pages   *pages
 	slow    bool // for tests: distribution answers everything
@@ -107,7 +108,7 @@ func New(c Config) (*Registry, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.Limits = c.Limits.withDefaults()
-	g := &Registry{Config: c, router: newRouter(), uploads: newUploads(c.Limits), claims: newClaims(), bodies: newBodies(c.Store, kept.LookEvery), pages: newPages()}
+	g := &Registry{Config: c, router: newRouter(), uploads: newUploads(c.Limits), claims: newClaims(), places: newPlaces(), bodies: newBodies(c.Store, kept.LookEvery), pages: newPages()}
 	var err error
 	if g.app, err = newApp(g); err != nil {
 		return nil, err

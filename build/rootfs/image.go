@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/content/oci"
 
@@ -96,7 +97,23 @@ func (c *Cache) manifest(ctx context.Context, from Fetcher, d ocispec.Descriptor
 	if a := im.config.Architecture; a != c.o.Architecture || im.config.OS != "linux" {
 		return nil, fmt.Errorf("it is for %s/%s, not for linux/%s", im.config.OS, a, c.o.Architecture)
 	}
-	return im, nil
+	return im, im.check()
+}
+
+// check asks for words of one form, before a root is looked for by them: what
+// could be read as words of other layers would be given theirs.
+func (im *image) check() error {
+	for i, l := range im.layers {
+		if err := known(l.MediaType); err != nil {
+			return fmt.Errorf("layer %.100q: %w", l.Digest, err)
+		}
+		for _, d := range []digest.Digest{l.Digest, im.config.RootFS.DiffIDs[i]} {
+			if _, err := attest.ParseDigest(string(d)); err != nil {
+				return fmt.Errorf("layer %.100q: %w", l.Digest, err)
+			}
+		}
+	}
+	return nil
 }
 
 // fetchJSON reads a small blob, verified.

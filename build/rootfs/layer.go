@@ -70,7 +70,16 @@ func decompress(r io.Reader, mediaType string) (io.ReadCloser, error) {
 		}
 		return z.IOReadCloser(), nil
 	}
-	return nil, fmt.Errorf("media type %q is not known: want a tar, plain or compressed by gzip or zstd", mediaType)
+	return nil, known(mediaType)
+}
+
+// known reports an error for a layer that nothing here unpacks.
+func known(mediaType string) error {
+	switch mediaType {
+	case ocispec.MediaTypeImageLayer, ocispec.MediaTypeImageLayerGzip, dockerLayer, ocispec.MediaTypeImageLayerZstd:
+		return nil
+	}
+	return fmt.Errorf("media type %q is not known: want a tar, plain or compressed by gzip or zstd", mediaType)
 }
 
 // A limited reader fails past what all layers together may be.

@@ -158,7 +158,9 @@ func (q *Queue) later(ctx context.Context, j *Job, err error, counts bool) error
 	return errors.Join(err, j.save())
 }
 
-// settle ends an attempt whose runs are all said.
+// settle ends an attempt whose runs are all said, and the state knows each as
+// said. So what they left goes first: of a task that is done nobody asks again,
+// and what a crash left then would stay for ever.
 func (q *Queue) settle(j *Job) error {
 	j.Error, j.From = "", len(j.Runs)
 	j.Attempts++
@@ -167,10 +169,10 @@ func (q *Queue) settle(j *Job) error {
 	if j.Done = came || j.Attempts >= Attempts; !j.Done {
 		j.Next = q.next(j.Attempts)
 	}
-	if err := j.save(); err != nil {
+	if err := j.clear(); err != nil {
 		return err
 	}
-	return j.clear()
+	return j.save()
 }
 
 func (q *Queue) next(attempts int) time.Time {

@@ -173,6 +173,47 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// A task that ends leaves nothing on the disk, wherever a crash comes: what its
+// runs left goes before the state says that there is no more to do, as nobody
+// looks after that. A restart in between ends it, and says nothing again.
+func TestCrashAtTheEndLeavesNothing(t *testing.T) {
+	h, dir := &hands{t: t, results: []string{"differs:a", "differs:a"}}, t.TempDir()
+	q := reopened(t, dir, h)
+	j, err := q.open(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := q.run(t.Context(), j); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.Runs[0].Settled, j.Runs[1].Settled = true, true
+	if err := j.save(); err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(j.dir, stateFile)
+	said, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(state), os.Mkdir(state, 0o700)); err != nil { // nothing replaces it
+		t.Fatal(err)
+	}
+	if err := q.settle(j); err == nil {
+		t.Fatal("the state was written")
+	}
+	if left, _ := filepath.Glob(filepath.Join(j.dir, "run-*")); len(left) > 0 {
+		t.Errorf("%v is left", left)
+	}
+	if err := errors.Join(os.Remove(state), os.WriteFile(state, said, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := q.Do(t.Context(), task); err != nil || !again.Done || h.ran != 2 || len(h.said) > 0 {
+		t.Errorf("%+v, %v; %d runs, said %v", again, err, h.ran, h.said)
+	}
+}
+
 func TestOneAtATime(t *testing.T) {
 	dir := t.TempDir()
 	reopened(t, dir, &hands{t: t})

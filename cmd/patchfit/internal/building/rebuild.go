@@ -225,7 +225,11 @@ func (r *rebuilding) keep(o *rebuild.Outcome) error {
 		if err != nil {
 			return fmt.Errorf("reading what came out: %w", err)
 		}
-		files[filepath.Base(o.Output)] = raw
+		name := filepath.Base(o.Output)
+		if _, taken := files[name]; taken { // provenance names it, and may name it so
+			name = "output-" + name
+		}
+		files[name] = raw
 	}
 	for name, raw := range files {
 		if len(raw) == 0 {
