@@ -21,7 +21,7 @@ var versions = []string{".git", ".hg", ".svn", ".bzr", "_darcs"}
 
 // directory makes the archive of dir: in the order of a walk, in which a
 // directory comes before what is in it and names are sorted in each.
-func directory(ctx context.Context, dir, to string) (*Tree, error) {
+func directory(ctx context.Context, dir, to string, except ...string) (*Tree, error) {
 	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
@@ -29,6 +29,13 @@ func directory(ctx context.Context, dir, to string) (*Tree, error) {
 	defer f.Close()
 	sum := sha256.New()
 	p := packer{ctx: ctx, dir: dir, to: archive.New(io.MultiWriter(f, sum))}
+	for _, name := range except {
+		info, err := os.Stat(name)
+		if err != nil {
+			return nil, errors.Join(err, os.Remove(to))
+		}
+		p.except = append(p.except, info)
+	}
 	if err := filepath.WalkDir(dir, p.visit); err != nil {
 		return nil, errors.Join(err, os.Remove(to))
 	}
@@ -45,6 +52,7 @@ func directory(ctx context.Context, dir, to string) (*Tree, error) {
 type packer struct {
 	ctx     context.Context
 	dir     string
+	except  []fs.FileInfo
 	to      *archive.Writer
 	entries int
 	files   int
@@ -64,6 +72,8 @@ func (p *packer) visit(path string, d fs.DirEntry, err error) error {
 			return fs.SkipDir
 		}
 		return nil
+	case d.IsDir() && p.excepts(d):
+		return fs.SkipDir
 	}
 	if p.entries++; p.entries > MaxEntries {
 		return fmt.Errorf("holds more than %d files and directories", MaxEntries)
@@ -85,6 +95,11 @@ func (p *packer) visit(path string, d fs.DirEntry, err error) error {
 		return p.file(path, name)
 	}
 	return fmt.Errorf("%s is neither file, directory nor link, and no source", name)
+}
+
+func (p *packer) excepts(d fs.DirEntry) bool {
+	info, err := d.Info()
+	return err == nil && slices.ContainsFunc(p.except, func(e fs.FileInfo) bool { return os.SameFile(e, info) })
 }
 
 func (p *packer) file(path, name string) error {

@@ -43,6 +43,9 @@ type Tree struct {
 type Origin struct {
 	Path     string // a directory, a tar (plain or gzip), or a git bundle
 	Revision string // of a bundle; "" is its HEAD
+	// Except are directories of whoever packs, which may be in the tree, and are no
+	// part of it.
+	Except []string
 }
 
 // Pack makes the archive of a source tree in the file to, which must not be
@@ -69,7 +72,7 @@ func pack(ctx context.Context, from Origin, to, scratch string) (*Tree, error) {
 	case info.IsDir() && from.Revision != "":
 		return nil, errors.New("a revision is of a git bundle, this is a directory")
 	case info.IsDir():
-		return directory(ctx, from.Path, to)
+		return directory(ctx, from.Path, to, from.Except...)
 	case !info.Mode().IsRegular():
 		return nil, errors.New("is neither a directory nor a file")
 	}

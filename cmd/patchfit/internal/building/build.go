@@ -112,6 +112,7 @@ func (a verbs) build(ctx context.Context, b *building) error {
 	}
 	defer root.Close()
 	b.job.Root, b.job.Image = root.Dir, root.Manifest
+	b.from.Except = []string{aside, scratch} // --out is in the source, where that is the working directory
 	if b.job.Source, err = source.Pack(ctx, b.from, filepath.Join(aside, sourceFile), scratch); err != nil {
 		return exit.Hint(err, "name a directory, a tar or a git bundle with --source")
 	}
