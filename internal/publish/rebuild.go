@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -81,7 +83,7 @@ func (p *Publisher) left(ctx context.Context, r *Result, subject *manifest, left
 		layers = append(layers, d)
 		return p.pushBytes(ctx, name, d, b)
 	}
-	if err := add("rebuild.log", "text/plain", left.Log); err != nil {
+	if err := add(logTitle, "text/plain", left.Log); err != nil {
 		return "", err
 	}
 	if left.Output != "" {
@@ -89,14 +91,14 @@ func (p *Publisher) left(ctx context.Context, r *Result, subject *manifest, left
 		if err != nil {
 			return "", err
 		}
-		layer := titled(ocispec.Descriptor{MediaType: mediaFile, Digest: digest.Digest(d), Size: size}, filepath.Base(left.Output))
+		layer := titled(ocispec.Descriptor{MediaType: mediaFile, Digest: digest.Digest(d), Size: size}, outputTitle(left.Output))
 		layers = append(layers, layer)
 		if err := p.pushBlob(ctx, "what came out", layer, func() (io.ReadCloser, error) { return os.Open(left.Output) }); err != nil {
 			return "", err
 		}
 	}
 	if len(left.Page) > 0 {
-		if err := add("difference.html", "text/html", left.Page); err != nil {
+		if err := add(pageTitle, "text/html", left.Page); err != nil {
 			return "", err
 		}
 	}
@@ -107,6 +109,25 @@ func (p *Publisher) left(ctx context.Context, r *Result, subject *manifest, left
 		return "", err
 	}
 	return r.Artifacts[len(r.Artifacts)-1].Digest, nil
+}
+
+// The other files of what a rebuild leaves behind.
+const (
+	logTitle  = "rebuild.log"
+	pageTitle = "difference.html"
+)
+
+// outputTitle is what a file that came out is called. Provenance gave it its name:
+// one that registries refuse as a title, or that of another file here, would keep
+// the rebuild from being said.
+func outputTitle(path string) string {
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	switch {
+	case name == "", name == ".", name == "..", name == logTitle, name == pageTitle,
+		len(name) > 255, !utf8.ValidString(name), strings.Contains(name, `\`), strings.ContainsFunc(name, unicode.IsControl):
+		return "output"
+	}
+	return name
 }
 
 func titled(d ocispec.Descriptor, title string) ocispec.Descriptor {
