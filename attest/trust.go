@@ -95,6 +95,11 @@ const (
 	RoleAdjudicator Role = "adjudicator" // adjudication/v1
 )
 
+// Roles returns all of them.
+func Roles() []Role {
+	return []Role{RoleBuilder, RoleBase, RolePatch, RoleRevocation, RoleChannel, RoleImport, RoleRebuilder, RoleAdjudicator}
+}
+
 // A Product is one line of bases and patches, the unit of trust, in one OCI repository.
 type Product struct {
 	ID          string            `json:"id"` // UUID

@@ -192,9 +192,13 @@ func checkRepository(at spot, v string) error {
 }
 
 func checkAuthorities(at spot, roles map[Role][]string, signers map[string]bool) error {
+	var known []string
+	for _, role := range Roles() {
+		known = append(known, string(role))
+	}
 	for _, role := range slices.Sorted(maps.Keys(roles)) {
 		at := at.member(string(role))
-		if err := at.oneOf(string(role), string(RoleBuilder), string(RoleBase), string(RolePatch), string(RoleRevocation), string(RoleChannel), string(RoleImport), string(RoleRebuilder), string(RoleAdjudicator)); err != nil {
+		if err := at.oneOf(string(role), known...); err != nil {
 			return err
 		}
 		for i, name := range roles[role] {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/patchfit/patchfit/attest"
@@ -21,35 +22,12 @@ type Trust struct {
 
 type product struct {
 	attest.Product
-	keys map[attest.Digest]*grants    // by key id, or by identity
+	keys map[attest.Digest]grants     // by key id, or by identity
 	who  map[attest.Digest]*principal // the same
 }
 
 // grants are the times in which one key has each role.
-type grants struct{ builder, base, patch, revocation, channel, imports, rebuilder, adjudicator []window }
-
-// in returns the times for role; nil for a role there is not.
-func (g *grants) in(role attest.Role) *[]window {
-	switch role {
-	case attest.RoleBuilder:
-		return &g.builder
-	case attest.RoleBase:
-		return &g.base
-	case attest.RolePatch:
-		return &g.patch
-	case attest.RoleRevocation:
-		return &g.revocation
-	case attest.RoleChannel:
-		return &g.channel
-	case attest.RoleImport:
-		return &g.imports
-	case attest.RoleRebuilder:
-		return &g.rebuilder
-	case attest.RoleAdjudicator:
-		return &g.adjudicator
-	}
-	return nil
-}
+type grants map[attest.Role][]window
 
 // A window is the time [from, until) in which a key counts, in microseconds of
 // Unix time, which compare faster than times.
@@ -76,7 +54,7 @@ func NewTrust(p *attest.TrustPolicy, envelope attest.Digest) *Trust {
 		signers[s.Name] = s
 	}
 	for _, known := range p.Products {
-		pr := &product{Product: known, keys: make(map[attest.Digest]*grants), who: make(map[attest.Digest]*principal)}
+		pr := &product{Product: known, keys: make(map[attest.Digest]grants), who: make(map[attest.Digest]*principal)}
 		for role, names := range known.Authorities {
 			for _, name := range names {
 				pr.grant(role, signers[name])
@@ -104,16 +82,18 @@ func (p *product) grant(role attest.Role, s attest.Signer) {
 	}
 }
 
-// voice grants a key or an identity a role in a window.
+// voice grants a key or an identity a role in a window; a role there is not is
+// granted to nobody.
 func (p *product) voice(id attest.Digest, role attest.Role, w window) {
+	if !slices.Contains(attest.Roles(), role) {
+		return
+	}
 	g := p.keys[id]
 	if g == nil {
-		g = new(grants)
+		g = make(grants)
 		p.keys[id] = g
 	}
-	if windows := g.in(role); windows != nil {
-		*windows = append(*windows, w)
-	}
+	g[role] = append(g[role], w)
 }
 
 // Envelope returns the digest of the signed policy.
@@ -159,11 +139,10 @@ func (t *Trust) Trusted(product string, role attest.Role, e *verify.Evidence) bo
 // this version does not know is kept, though it is never evidence.
 func (t *Trust) Signs(product string, e *verify.Evidence) bool {
 	p := t.product(product)
-	if p == nil || !e.Proven() || p.keys[e.Signer()] == nil {
+	if p == nil || !e.Proven() {
 		return false
 	}
-	g := p.keys[e.Signer()]
-	for _, windows := range [][]window{g.builder, g.base, g.patch, g.revocation, g.channel, g.imports, g.rebuilder, g.adjudicator} {
+	for _, windows := range p.keys[e.Signer()] {
 		if anyHolds(windows, e.Time()) {
 			return true
 		}
@@ -193,13 +172,7 @@ func (p *product) trusted(role attest.Role, e *verify.Evidence) bool {
 }
 
 // hold reports whether the key has role at t.
-func (g *grants) hold(role attest.Role, t time.Time) bool {
-	if g == nil {
-		return false
-	}
-	windows := g.in(role)
-	return windows != nil && anyHolds(*windows, t)
-}
+func (g grants) hold(role attest.Role, t time.Time) bool { return anyHolds(g[role], t) }
 
 func anyHolds(windows []window, at time.Time) bool {
 	t := at.UnixMicro()

@@ -70,6 +70,23 @@ func TestTrustSkipsKeysThatAreNone(t *testing.T) {
 	}
 }
 
+// A role there is not, in a policy made by hand, is nobody's.
+func TestTrustKnowsItsRoles(t *testing.T) {
+	s := newScene(t)
+	w := s.World(s.product, "one")
+	base := s.admit(t, s.Say(w.Said()[2]), w.Said()[2].About)
+	p := s.TrustPolicy(s.product)
+	p.Products[0].Authorities = map[attest.Role][]string{"no role": {string(attest.RoleBase)}}
+	trust := policy.NewTrust(p, "")
+	if trust.Trusted(s.product.ID, "no role", base) || trust.Signs(s.product.ID, base) {
+		t.Error("a role there is not is somebody's")
+	}
+	p.Products[0].Authorities = map[attest.Role][]string{attest.RoleAdjudicator: {string(attest.RoleBase)}}
+	if !policy.NewTrust(p, "").Signs(s.product.ID, base) {
+		t.Error("a signer with a role is none")
+	}
+}
+
 func TestRoleFor(t *testing.T) {
 	const image = "application/vnd.oci.image.config.v1+json"
 	types := []string{attest.TypeEnvironment, attest.TypeBase, attest.TypeLivePatch, attest.TypeProvenance, attest.TypeHostRecord, "https://example.com/other"}

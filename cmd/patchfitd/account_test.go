@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net/http/httptest"
-	"path/filepath"
 	"testing"
 
 	"github.com/patchfit/patchfit/attest"
 	"github.com/patchfit/patchfit/ledger/account"
 	"github.com/patchfit/patchfit/ledger/client"
-	"github.com/patchfit/patchfit/ledger/index"
 )
 
 // An auditor is shown a house's books without doors, and without statements.
@@ -63,17 +60,8 @@ func TestAccountOfAllLogs(t *testing.T) {
 	}
 	h := opened(t, config)
 	defer shut(t, h)
-	x, err := index.Open(filepath.Join(t.TempDir(), indexFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer x.Close()
-	doors, err := h.doors(x, "http://127.0.0.1:1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := httptest.NewServer(doors)
-	defer srv.Close()
+	srv, end := doorsOf(t, h)
+	defer end()
 	c, err := client.New(srv.URL, nil)
 	if err != nil {
 		t.Fatal(err)

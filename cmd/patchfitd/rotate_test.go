@@ -168,21 +168,30 @@ func TestRotate(t *testing.T) {
 	refuseDamage(t, config, filepath.Join(data, logDir))
 }
 
-// readOld reads every log of a running server from its first leaf to its last.
-func readOld(t *testing.T, config string) {
-	h := opened(t, config)
-	defer shut(t, h)
+// doorsOf serves the doors of h until end.
+func doorsOf(t *testing.T, h *house) (srv *httptest.Server, end func()) {
+	t.Helper()
 	x, err := index.Open(filepath.Join(t.TempDir(), indexFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer x.Close()
 	doors, err := h.doors(x, "http://127.0.0.1:1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(doors)
-	defer srv.Close()
+	srv = httptest.NewServer(doors)
+	return srv, func() {
+		srv.Close()
+		x.Close()
+	}
+}
+
+// readOld reads every log of a running server from its first leaf to its last.
+func readOld(t *testing.T, config string) {
+	h := opened(t, config)
+	defer shut(t, h)
+	srv, end := doorsOf(t, h)
+	defer end()
 	root, err := h.trustedRoot()
 	if err != nil {
 		t.Fatal(err)

@@ -166,11 +166,7 @@ const ofCreate = "an image that patchfit builder create made has an inventory wh
 
 // FetchInventory returns the inventory that is attached to an image.
 func FetchInventory(ctx context.Context, server *api.Client, name, reference string) ([]byte, error) {
-	r, err := open(server, name)
-	if err != nil {
-		return nil, err
-	}
-	m, err := r.manifest(ctx, reference)
+	r, m, err := openAt(ctx, server, name, reference)
 	if err != nil {
 		return nil, err
 	}
@@ -233,11 +229,7 @@ type Inputs struct {
 
 // FindInputs returns the kept inputs of the image that a reference names.
 func FindInputs(ctx context.Context, server *api.Client, name, reference string) (*Inputs, error) {
-	r, err := open(server, name)
-	if err != nil {
-		return nil, err
-	}
-	m, err := r.manifest(ctx, reference)
+	r, m, err := openAt(ctx, server, name, reference)
 	if err != nil {
 		return nil, err
 	}
@@ -297,11 +289,7 @@ func (in *Inputs) fetch(ctx context.Context, d ocispec.Descriptor, f builder.Inp
 
 // FetchImage fetches an image into a layout in dir, which must not be there yet.
 func FetchImage(ctx context.Context, server *api.Client, name, reference, dir string, progress *term.Progress) (*build.Layout, error) {
-	r, err := open(server, name)
-	if err != nil {
-		return nil, err
-	}
-	m, err := r.manifest(ctx, reference)
+	r, m, err := openAt(ctx, server, name, reference)
 	if err != nil {
 		return nil, err
 	}

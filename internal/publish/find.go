@@ -19,15 +19,24 @@ type Found struct {
 // Resolve asks a repository what a tag or digest is. The manifest's digest is
 // of the bytes that were read.
 func Resolve(ctx context.Context, server *api.Client, name, reference string) (*Found, error) {
-	r, err := open(server, name)
-	if err != nil {
-		return nil, err
-	}
-	m, err := r.manifest(ctx, reference)
+	_, m, err := openAt(ctx, server, name, reference)
 	if err != nil {
 		return nil, err
 	}
 	return found(m), nil
+}
+
+// openAt opens a repository and reads the manifest that a reference names in it.
+func openAt(ctx context.Context, server *api.Client, name, reference string) (*repository, *manifest, error) {
+	r, err := open(server, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := r.manifest(ctx, reference)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r, m, nil
 }
 
 func found(m *manifest) *Found {

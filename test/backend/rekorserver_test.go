@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/patchfit/patchfit/ledger"
-	"github.com/patchfit/patchfit/ledger/client"
 )
 
 const external = origin // what the Rekor calls its log
@@ -21,19 +19,7 @@ const external = origin // what the Rekor calls its log
 // all reads every log a server shows, each from its first entry to its last.
 func all(t *testing.T, url string) map[string]uint64 {
 	t.Helper()
-	resp, err := http.Get(url + "/trusted_root.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	root, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := client.New(url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, root := asking(t, url)
 	logs, err := c.Shards(t.Context(), root)
 	if err != nil {
 		t.Fatal(err)

@@ -68,22 +68,29 @@ func serving(t *testing.T, config string) (url string, stop func()) {
 	}
 }
 
-// whole reads a server's log from its first leaf to its last.
-func whole(t *testing.T, url string, seen *client.Checkpoint) *client.Checkpoint {
+// asking returns a client of a server's logs, and the trusted root it hands out.
+func asking(t *testing.T, url string) (c *client.Client, root []byte) {
 	t.Helper()
 	resp, err := http.Get(url + "/trusted_root.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	root, err := io.ReadAll(resp.Body)
+	root, err = io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := client.New(url, nil)
+	c, err = client.New(url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c, root
+}
+
+// whole reads a server's log from its first leaf to its last.
+func whole(t *testing.T, url string, seen *client.Checkpoint) *client.Checkpoint {
+	t.Helper()
+	c, root := asking(t, url)
 	cp, err := c.VerifyLog(t.Context(), root, seen, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -91,18 +98,24 @@ func whole(t *testing.T, url string, seen *client.Checkpoint) *client.Checkpoint
 	return cp
 }
 
-// TestServer moves the log of a server to bucket and database: it goes on there,
-// and there alone.
-func TestServer(t *testing.T) {
-	dir := t.TempDir()
-	config := filepath.Join(dir, "patchfitd.yaml")
-	write := func(name, text string) string {
+// writing returns what writes a file in a directory, and returns its path.
+func writing(t *testing.T, dir string) func(name, text string) string {
+	return func(name, text string) string {
+		t.Helper()
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return path
 	}
+}
+
+// TestServer moves the log of a server to bucket and database: it goes on there,
+// and there alone.
+func TestServer(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "patchfitd.yaml")
+	write := writing(t, dir)
 	patchfitd(t, "init", "--config", config, "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--origin", origin, "--admin-token", filepath.Join(dir, "admin"))
 	url, stop := serving(t, config)
 	before := whole(t, url, nil)
@@ -141,13 +154,7 @@ func TestServer(t *testing.T) {
 func TestServerRotates(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "patchfitd.yaml")
-	write := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
+	write := writing(t, dir)
 	patchfitd(t, "init", "--config", config, "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--origin", origin, "--admin-token", filepath.Join(dir, "admin"))
 	plain, err := os.ReadFile(config)
 	if err != nil {
